@@ -1,0 +1,48 @@
+// Context: the part of a task that the machine knows: where its stack stands while it does not run, its patch state, its
+// return hook and its SSE state. The kernel's Task embeds one as its first member.
+//
+// A context is saved by switch_context() only; its `rsp` is valid while the task does not run. `patch_state` and `hook`
+// are written under the lock that keeps the task from running, or by the task's own processor with interrupts off.
+#pragma once
+
+#include <cstddef>
+
+#include "base/types.h"
+
+namespace graft::arch {
+
+// One return hook a task. `slot` is the stack address that holds the hook routine's address, 0 when there is none.
+struct ReturnHook {
+    u64 slot = 0;
+    u64 original = 0;
+};
+
+inline constexpr usize kFpuStateSize = 512;  // FXSAVE area [intel/vol1 §10.5.1]
+
+struct Context {
+    u64 rsp = 0;
+    u8* fpu = nullptr;  // 16-byte aligned FXSAVE area, or null for a task that never uses SSE
+    ReturnHook hook;
+    u8 patch_state = 0;
+};
+
+inline constexpr u32 kContextRsp = 0;
+inline constexpr u32 kContextFpu = 8;
+inline constexpr u32 kContextHookOriginal = 24;
+inline constexpr u32 kContextPatchState = 32;
+static_assert(offsetof(Context, rsp) == kContextRsp);
+static_assert(offsetof(Context, fpu) == kContextFpu);
+static_assert(offsetof(Context, hook) + offsetof(ReturnHook, original) == kContextHookOriginal);
+static_assert(offsetof(Context, patch_state) == kContextPatchState);
+
+// Prepares a context whose first switch enters `graft_upcall_task_start(argument)` (arch/x86_64/upcalls.h) on the given
+// stack with interrupts off, through the assembly entry frame `graft_task_entry`, which the unwinder knows as the end.
+// `stack_top` is 16-byte aligned; the entry frame's place is fixed relative to it (kTaskEntryFrameOffset).
+void prepare_context(Context& context, VirtAddr stack_top, void* argument);
+
+// Saves the running task in `from` and goes on in `to`; mirrors `to` into this processor's PerCpu; saves and restores SSE
+// state of contexts that have it. Returns when somebody switches back.
+// Context: interrupts off, run-queue lock held (the task that goes on releases it). Permanent code.
+extern "C" void graft_switch_context(Context* from, Context* to);
+
+}  // namespace graft::arch

@@ -1,0 +1,269 @@
+// Machine: everything the live-patching core needs from the system below it. The kernel implements it in
+// kernel/patch_machine.cpp, the tests with a simulation. patch/ sees nothing else of the machine.
+//
+// Words: an *entry* is the address of a function's first byte, where its call site lies; the original of a replaced
+// function goes on at entry + kCallSiteSize.
+//
+// Locking: the core calls every method with its registry lock held (a sleeping lock of the machine's, see RegistryLock),
+// except where "Context" says otherwise. Methods may sleep unless told otherwise. The machine calls back into the core
+// through Examiner only, from any processor, with interrupts off.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace graft::patch {
+
+inline constexpr usize kCallSiteSize = 5;
+inline constexpr usize kBuildIdSize = 20;  // SHA-1, as ld writes it
+using BuildId = std::array<u8, kBuildIdSize>;
+
+// Which of the two sides a task is on. A transition leads from `settled` to the other one; once it has completed, its
+// target is the settled one. So nobody is ever reset, and whoever reads late reads right.
+enum class Universe : u8 { zero = 0, one = 1 };
+constexpr Universe other(Universe universe) { return universe == Universe::zero ? Universe::one : Universe::zero; }
+
+// Why a task's patch state was written (the flight recorder's causes).
+enum class MoveCause : u8 { walk, interrupt, hook, birth, exit };
+inline constexpr usize kMoveCauseCount = 5;
+using MoveCounts = std::array<u64, kMoveCauseCount>;
+
+// ---- stacks ---------------------------------------------------------------------------------------------------------
+
+struct Frame {
+    VirtAddr lookup_pc;    // the pc for the innermost and for interrupted frames, the return address - 1 for callers
+    VirtAddr return_slot;  // where this frame's return address lies (its CFA - 8)
+};
+
+// One task's stack, innermost frame first, while that task cannot run or on its own processor. A single pass.
+class Stack {
+public:
+    // False at the end or when the walk became unreliable; then reliable() tells which.
+    [[nodiscard]] virtual bool next(Frame& frame) = 0;
+    // True only when the walk has reached the task's entry frame.
+    [[nodiscard]] virtual bool reliable() const = 0;
+
+protected:
+    ~Stack() = default;
+};
+
+struct Verdict {
+    enum class Kind : u8 {
+        clear,       // outside every changing function: the task may move
+        inside,      // hook_slot holds the return address of the outermost changing frame
+        unreliable,  // counts as "not yet"
+    };
+    Kind kind = Kind::unreliable;
+    VirtAddr hook_slot{};
+};
+
+// What the machine asks of the core about one task.
+class Examiner {
+public:
+    // Context: any processor, interrupts off, possibly under a run-queue lock. Doesn't sleep, lock or allocate.
+    [[nodiscard]] virtual Verdict examine(Stack& stack) const = 0;
+
+protected:
+    ~Examiner() = default;
+};
+
+// ---- the image ------------------------------------------------------------------------------------------------------
+
+enum class Patchability : u8 {
+    patchable,
+    no_call_site,  // assembly, thunk, or compiled without a site
+    no_patch,      // on the computed no-patch list
+};
+
+// Most functions have one range; one compiled with split-off parts has more. Aliases are one function.
+inline constexpr usize kMaxFunctionRanges = 8;
+
+struct FunctionInfo {
+    VirtAddr entry;
+    std::string_view name;   // linkage name; lives as long as the image
+    u32 position = 1;        // rank by address among functions of this name, from 1
+    Patchability patchability = Patchability::no_call_site;
+    bool has_return = true;  // false: contains no return instruction, an endless loop
+    std::array<AddressRange, kMaxFunctionRanges> ranges{};
+    usize range_count = 0;
+
+    std::span<const AddressRange> parts() const { return {ranges.data(), range_count}; }
+};
+
+// ---- memory for a patch ---------------------------------------------------------------------------------------------
+
+struct MemoryRequest {
+    u64 text_size = 0;
+    u64 rodata_size = 0;
+    u64 data_size = 0;
+};
+
+// Page-aligned areas within reach (+-2 GiB) of the image and of every other patch. An area of size 0 is empty.
+struct PatchMemory {
+    AddressRange text;
+    AddressRange rodata;
+    AddressRange data;
+    u64 handle = 0;  // the machine's own; 0 = nothing allocated
+};
+
+enum class MachineFailure : u8 {
+    no_memory,         // pages, address space in reach, or records
+    bad_frames,        // an unwind table is malformed, claims foreign code or leaves a function uncovered
+    site_mismatch,     // the bytes at a call site are not what they must be: found/expected
+    constructor_failed,
+};
+
+struct MachineError {
+    MachineFailure failure = MachineFailure::no_memory;
+    VirtAddr address{};  // the place it is about, if any
+    u64 found = 0;
+    u64 expected = 0;
+    std::string_view what;  // a static text
+};
+
+template <typename T>
+using MachineResult = Result<T, MachineError>;
+
+// What the machine needs to name, unwind and find the code of a patch. The patch owns it all and keeps it in place from
+// register_code() to unregister_code().
+struct CodeSymbol {
+    VirtAddr address;
+    u64 size = 0;
+    std::string_view name;
+};
+
+struct PatchCode {
+    std::string_view patch_name;
+    AddressRange text;
+    AddressRange eh_frame;                 // within the patch's rodata; may be empty only if text is
+    std::span<const CodeSymbol> symbols;   // functions, sorted by address
+};
+
+// ---- dispatch -------------------------------------------------------------------------------------------------------
+
+struct Dispatch {
+    VirtAddr entry;
+    std::array<VirtAddr, 2> version;  // by Universe: where a task in that universe goes (entry + 5 for the original)
+};
+
+struct Trampolines {
+    AddressRange text;      // all of the set; slot i serves dispatch i
+    u64 slot_size = 0;
+    u64 handle = 0;
+
+    VirtAddr slot(usize index) const { return text.begin + index * slot_size; }
+};
+
+struct SiteChange {
+    VirtAddr entry;
+    VirtAddr target;  // where the live site jumps; null = the NOP comes back
+};
+
+// ---- what still points into a patch ---------------------------------------------------------------------------------
+
+struct Reference {
+    enum class Kind : u8 { data, heap, stack, registers, timer, interrupt_handler, task_entry, patch_data };
+    Kind kind = Kind::data;
+    VirtAddr place;  // address of the word
+    u64 word = 0;    // its value
+    u64 owner = 0;   // task id for stack, registers and task_entry, else 0
+};
+
+class ReferenceSink {
+public:
+    virtual void found(const Reference& reference) = 0;
+
+protected:
+    ~ReferenceSink() = default;
+};
+
+// ---- the machine ----------------------------------------------------------------------------------------------------
+
+enum class LogLevel : u8 { debug, info, warning, error };
+
+class Machine {
+public:
+    // -- records: memory for the core's own objects. Never searched for references. Null when there is none.
+    [[nodiscard]] virtual void* allocate(usize size, usize alignment) = 0;
+    virtual void release(void* memory, usize size) = 0;
+
+    // -- the image
+    [[nodiscard]] virtual const BuildId& build_id() const = 0;
+    [[nodiscard]] virtual AddressRange image() const = 0;
+    // The function whose entry is exactly `entry`, or nothing.
+    [[nodiscard]] virtual std::optional<FunctionInfo> function_at(VirtAddr entry) const = 0;
+    // Any named symbol (function or object, static ones too) of the image at exactly this address with this linkage name.
+    [[nodiscard]] virtual bool has_symbol(std::string_view name, VirtAddr address) const = 0;
+    // A global or weak symbol that the image defines under this linkage name.
+    [[nodiscard]] virtual std::optional<VirtAddr> find_global(std::string_view name) const = 0;
+    // The bytes of the image as the compiler made them where no site is live. False when the range is not in it.
+    [[nodiscard]] virtual bool read_image(VirtAddr address, std::span<std::byte> bytes) const = 0;
+
+    // -- memory for a patch; new memory is zeroed, writable, not executable and private to the loader
+    [[nodiscard]] virtual MachineResult<PatchMemory> reserve(const MemoryRequest& request) = 0;
+    // Text becomes read-execute, rodata read-only, data stays read-write; no alias of text or rodata stays writable.
+    [[nodiscard]] virtual MachineResult<void> seal(const PatchMemory& memory) = 0;
+    virtual void release_memory(const PatchMemory& memory) = 0;
+
+    // -- unwinding and names of patch code
+    // `staged`: the table's bytes as they will stand at `at`, relocated. Every frame description must lie inside `text`,
+    // none may overlap another, and each function must be covered. Changes nothing.
+    [[nodiscard]] virtual MachineResult<void> verify_frames(std::span<const std::byte> staged, VirtAddr at, AddressRange text,
+                                                            std::span<const CodeSymbol> functions) const = 0;
+    // Before any of the code can run; `code` is borrowed until unregister_code(), which may be called only when none runs.
+    [[nodiscard]] virtual MachineResult<void> register_code(const PatchCode& code) = 0;
+    virtual void unregister_code(const PatchCode& code) = 0;
+    // Calls a void function of sealed, registered patch code (constructors, recorded destructors).
+    virtual void call(VirtAddr function) = 0;
+
+    // -- dispatch
+    [[nodiscard]] virtual MachineResult<Trampolines> make_trampolines(std::span<const Dispatch> dispatches) = 0;
+    // Only after drain(): no saved or live pc lies in them.
+    virtual void release_trampolines(const Trampolines& trampolines) = 0;
+    // One batch: when it returns, every processor executes the new bytes. A breakpoint hit meanwhile goes to the new
+    // target, so old and new must be equivalent for every task at this moment. Fails only before the first write, when
+    // the bytes found are not those this machine last wrote there (or the NOP).
+    [[nodiscard]] virtual MachineResult<void> write_sites(std::span<const SiteChange> changes) = 0;
+    // Moves every saved or live pc inside these trampolines forward to where the site now leads, under the lock that keeps
+    // its task from running or on its own processor. When it returns, none is left and none can come.
+    virtual void drain(const Trampolines& trampolines) = 0;
+    // Returns when every processor has passed a point with interrupts on, outside verdicts and hooks.
+    virtual void synchronise() = 0;
+
+    // -- tasks
+    // From here on moves are possible: births, hooks and checks ask `examiner`, and whoever is clear gets `target`. All
+    // tasks are in other(target) now.
+    virtual void begin_transition(const Examiner& examiner, Universe target) = 0;
+    // Reverse: the target is the other one. Returns synchronised; the caller sweeps next.
+    virtual void turn_transition(Universe target) = 0;
+    // All tasks are in the target. Takes off what hooks remain; the examiner is not used any more when it returns.
+    virtual void end_transition() = 0;
+    // Examines every task that is not in the target: moves it, hooks it, or marks it to be examined when it next stops
+    // running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and examined there.
+    // Returns when each task that existed at its start was examined once.
+    virtual void sweep() = 0;
+    // Context: any. Tasks, idle tasks included, whose patch state is not the target.
+    [[nodiscard]] virtual u64 tasks_to_move() const = 0;
+    // Since begin_transition().
+    [[nodiscard]] virtual MoveCounts moves() const = 0;
+
+    // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
+    //    not free memory, not the core's own records. Processors are stopped meanwhile.
+    virtual void find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) = 0;
+
+    // -- time and log
+    [[nodiscard]] virtual u64 now_ns() const = 0;
+    virtual void log(LogLevel level, std::string_view text) = 0;
+    // A record was added to the history: wakes whoever reads on.
+    virtual void history_grew() = 0;
+
+protected:
+    ~Machine() = default;
+};
+
+}  // namespace graft::patch
