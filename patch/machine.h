@@ -4,8 +4,8 @@
 // Words: an *entry* is the address of a function's first byte, where its call site lies; the original of a replaced
 // function goes on at entry + kCallSiteSize.
 //
-// Locking: the core calls every method with its registry lock held (a sleeping lock of the machine's, see RegistryLock),
-// except where "Context" says otherwise. Methods may sleep unless told otherwise. The machine calls back into the core
+// Locking: the core calls every method with the registry's lock held (lock(), a sleeping lock of the machine's), except
+// where "Context" says otherwise. Methods may sleep unless told otherwise. The machine calls back into the core
 // through Examiner only, from any processor, with interrupts off.
 #pragma once
 
@@ -70,6 +70,15 @@ public:
 
 protected:
     ~Examiner() = default;
+};
+
+// Receives the tasks that a transition would have to wait for.
+class SurveySink {
+public:
+    virtual void not_clear(u64 task, Verdict::Kind why) = 0;
+
+protected:
+    ~SurveySink() = default;
 };
 
 // ---- the image ------------------------------------------------------------------------------------------------------
@@ -188,6 +197,10 @@ enum class LogLevel : u8 { debug, info, warning, error };
 
 class Machine {
 public:
+    // -- the registry's lock, a sleeping one. Context: task. Not recursive.
+    virtual void lock() = 0;
+    virtual void unlock() = 0;
+
     // -- records: memory for the core's own objects. Never searched for references. Null when there is none.
     [[nodiscard]] virtual void* allocate(usize size, usize alignment) = 0;
     virtual void release(void* memory, usize size) = 0;
@@ -218,8 +231,9 @@ public:
     // Before any of the code can run; `code` is borrowed until unregister_code(), which may be called only when none runs.
     [[nodiscard]] virtual MachineResult<void> register_code(const PatchCode& code) = 0;
     virtual void unregister_code(const PatchCode& code) = 0;
-    // Calls a void function of sealed, registered patch code (constructors, recorded destructors).
-    virtual void call(VirtAddr function) = 0;
+    // Calls a void function of sealed, registered patch code: a constructor (which ignores the argument) or a recorded
+    // destructor with its object.
+    virtual void call(VirtAddr function, u64 argument) = 0;
 
     // -- dispatch
     [[nodiscard]] virtual MachineResult<Trampolines> make_trampolines(std::span<const Dispatch> dispatches) = 0;
@@ -251,6 +265,10 @@ public:
     [[nodiscard]] virtual u64 tasks_to_move() const = 0;
     // Since begin_transition().
     [[nodiscard]] virtual MoveCounts moves() const = 0;
+
+    // Examines every task as sweep() does and reports those that aren't clear; changes nothing. Only while no transition
+    // runs.
+    virtual void survey(const Examiner& examiner, SurveySink& sink) = 0;
 
     // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
     //    not free memory, not the core's own records. Processors are stopped meanwhile.
