@@ -35,9 +35,13 @@ static_assert(offsetof(Context, fpu) == kContextFpu);
 static_assert(offsetof(Context, hook) + offsetof(ReturnHook, original) == kContextHookOriginal);
 static_assert(offsetof(Context, patch_state) == kContextPatchState);
 
+// The stack pointer while the entry frame `graft_task_entry` is the innermost, counted down from the stack's top: where a
+// walk must end (StackSegments::top in pure/unwind.h).
+inline constexpr u64 kTaskEntryFrameOffset = 16;
+
 // Prepares a context whose first switch enters `graft_upcall_task_start(argument)` (arch/x86_64/upcalls.h) on the given
 // stack with interrupts off, through the assembly entry frame `graft_task_entry`, which the unwinder knows as the end.
-// `stack_top` is 16-byte aligned; the entry frame's place is fixed relative to it (kTaskEntryFrameOffset).
+// `stack_top` is 16-byte aligned, with at least 256 bytes below it. Context: any; the context is nobody else's yet.
 void prepare_context(Context& context, VirtAddr stack_top, void* argument);
 
 // Saves the running task in `from` and goes on in `to`; mirrors `to` into this processor's PerCpu; saves and restores SSE

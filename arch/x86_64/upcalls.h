@@ -42,6 +42,10 @@ graft::u32 graft_upcall_hook_fired(graft::arch::InterruptFrame* frame);
 // A new task is about to run for the first time: may it take the target of the running transition? Returns kExitMove or 0.
 graft::u32 graft_upcall_birth();
 
+// A processor hasn't answered a round of synchronise_processors() for `waited_ns`; `frame` is where an NMI found it, or null
+// if not even that was answered. Only to be reported: the caller waits on. Called with the interrupt flag as it was.
+void graft_upcall_processor_silent(graft::u32 index, graft::u64 waited_ns, const graft::arch::InterruptFrame* frame);
+
 // Fatal: reason and registers. The one-way entry to panic; never returns.
 [[noreturn]] void graft_upcall_fatal(graft::arch::InterruptFrame* frame, const char* reason);
 

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "base/types.h"
 
-namespace graft::arch::pure {
+namespace graft::arch {
 
 // Physical memory, as the tables' addresses name it.
 class MemoryReader {
@@ -98,4 +98,4 @@ struct AcpiError {
 // be there.
 [[nodiscard]] Result<AcpiInfo, AcpiError> parse_acpi(const MemoryReader& memory, PhysAddr rsdp);
 
-}  // namespace graft::arch::pure
+}  // namespace graft::arch
