@@ -10,11 +10,11 @@ bool is_site_encoding(const SiteBytes& bytes) { return bytes == kSiteNop || is_s
 
 }  // namespace
 
-Result<void, PokeError> check_pokes(std::span<const Poke> pokes, const TextReader& text) {
+Result<void, PokeRefusal> check_pokes(std::span<const Poke> pokes, const TextReader& text) {
     VirtAddr end_of_previous;
     for (const Poke& poke : pokes) {
         auto error = [&poke](PokeFault fault, const SiteBytes& found) {
-            return std::unexpected(PokeError{fault, poke.site, poke.expected, found});
+            return std::unexpected(PokeRefusal{fault, poke.site, poke.expected, found});
         };
         if (poke.site < end_of_previous) return error(PokeFault::not_ascending, {});
         end_of_previous = poke.site + kSiteSize;

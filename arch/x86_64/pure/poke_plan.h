@@ -68,7 +68,7 @@ enum class PokeFault : u8 {
     crosses_word,      // the five bytes don't lie within one aligned 8-byte word
 };
 
-struct PokeError {
+struct PokeRefusal {
     PokeFault fault;
     VirtAddr site;
     SiteBytes expected;
@@ -85,6 +85,6 @@ protected:
 };
 
 // Every site of the batch holds what is expected, and the batch is well formed. The first fault in address order.
-Result<void, PokeError> check_pokes(std::span<const Poke> pokes, const TextReader& text);
+Result<void, PokeRefusal> check_pokes(std::span<const Poke> pokes, const TextReader& text);
 
 }  // namespace graft::arch
