@@ -1,0 +1,101 @@
+# Images. Every image is the kernel (all floors below the application) and one application.
+#
+#   build/image/PATH.o       objects of the repository's sources, shared by all images
+#   build/NAME/              what belongs to one image: link map, first link, tables, objects of a folder outside
+#   build/NAME.elf           the finished image
+#
+# The link is done twice. The first image has empty tables; imagetables reads it and writes the tables; the second link
+# puts them in, behind everything else, and check-link proves that nothing moved. The build-id is the first link's SHA-1:
+# it is a function of all the content, and known before the tables that carry it.
+
+FLOORS := base formats arch patch kernel drivers control boot
+find_sources = $(sort $(shell find -L $(or $(wildcard $1),/dev/null) -name patches -prune -o \( -name '*.cpp' -o -name '*.c' -o -name '*.S' \) -print))
+KERNEL_SOURCES := $(foreach floor,$(FLOORS),$(call find_sources,$(floor)))
+PERMANENT_SOURCES := $(filter arch/x86_64/permanent/%,$(KERNEL_SOURCES))
+# The linker keeps the first copy of an inline function: the floors' (general registers only) rather than an
+# application's, and one with a call site rather than permanent code's, where the check of the no-patch list names it.
+ORDERED_SOURCES := $(filter-out $(PERMANENT_SOURCES),$(KERNEL_SOURCES)) $(PERMANENT_SOURCES)
+KERNEL_OBJECTS := $(ORDERED_SOURCES:%=build/image/%.o)
+
+# $(call image_flags,SOURCE): what its place in the house asks for.
+image_flags = $(IMAGE_FLAGS) \
+    $(if $(filter arch/x86_64/permanent/%,$1),$(KERNEL_FLAGS),$(SITE_FLAGS) \
+        $(if $(filter /% apps/% tests/guest/%,$1),$(APP_FLAGS),$(KERNEL_FLAGS))) $(flags.$1)
+# $(call patch_flags,SOURCE,SSE): like the code that it replaces; SSE2 only when asked for, since kernel code must not.
+patch_flags = $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(if $2,$(APP_FLAGS),$(KERNEL_FLAGS)) $(flags.$1)
+DEPENDENCIES = -MMD -MP -MF $(@:.o=.d)
+
+# Rewrites $2 only when its content would change, so that what depends on it is remade exactly then.
+define keep_current
+$(shell mkdir -p $(dir $2); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $2 || printf '%s\n' '$(subst ','\'',$1)' >$2)
+endef
+$(call keep_current,$(CXX) $(CC) $(LD) $(CXX_ONLY_FLAGS) $(C_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS) \
+    $(APP_FLAGS) $(ASM_FLAGS) $(LINK_FLAGS),build/image/flags)
+
+# The image's compiler decides what the objects are: its version is part of what they depend on.
+define compile_rules
+$1/%.cpp.o: $2%.cpp build/image/flags
+	@mkdir -p $$(@D)
+	$$(call run,CXX,$$@)$$(CXX) $$(CXX_ONLY_FLAGS) $$(call image_flags,$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+$1/%.c.o: $2%.c build/image/flags
+	@mkdir -p $$(@D)
+	$$(call run,CC,$$@)$$(CC) $$(C_ONLY_FLAGS) $$(call image_flags,$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+$1/%.S.o: $2%.S build/image/flags
+	@mkdir -p $$(@D)
+	$$(call run,AS,$$@)$$(CC) $$(ASM_FLAGS) $$(flags.$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+endef
+$(eval $(call compile_rules,build/image,,))
+
+# $(call image,NAME,FOLDER): the rules of one image. A folder outside the repository (an absolute path) has its objects
+# in build/NAME/app/ and may include its own files by their names alone.
+define image
+$1_SOURCES := $(call find_sources,$2)
+$1_OBJECTS := $(if $(filter /%,$2),$$($1_SOURCES:$2/%=build/$1/app/%.o),$$($1_SOURCES:%=build/image/%.o))
+$(if $(filter /%,$2),$(call compile_rules,build/$1/app,$2/,-iquote $2 -ffile-prefix-map=$2=app))
+$$(call keep_current,$$(KERNEL_OBJECTS) $$($1_OBJECTS),build/$1/objects)
+
+build/$1/first.elf: $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/image/mk/image_tables.S.o linker.ld build/$1/objects
+	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=sha1 $$(filter %.o,$$^) -o $$@
+build/$1/tables.bin: build/$1/first.elf build/tools/imagetables
+	$$(call run,TABLES,$$@)build/tools/imagetables write $$< $$@
+build/$1/tables.o: build/$1/tables.bin mk/image_tables.S
+	@$$(CC) -Wa,--noexecstack -DGRAFT_TABLES='"build/$1/tables.bin"' -c mk/image_tables.S -o $$@
+build/$1.elf: build/$1/first.elf build/$1/tables.o
+	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=0x$$$$(build/tools/imagetables build-id $$<) -Map=build/$1/map \
+	    $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/$1/tables.o -o build/$1/second.elf
+	@build/tools/imagetables check-link $$< build/$1/second.elf
+	@mv build/$1/second.elf $$@
+
+build/$1.iso: build/$1.elf iso/grub.cfg.in
+	@rm -rf build/$1/iso && mkdir -p build/$1/iso/boot/grub
+	$$(call run,ISO,$$@)$$(OBJCOPY) --strip-debug $$< build/$1/iso/boot/graft.elf
+	@sed 's|@CMDLINE@|$$(CMDLINE)|' iso/grub.cfg.in >build/$1/iso/boot/grub/grub.cfg
+	@grub-mkrescue -o $$@ build/$1/iso >build/$1/iso.log 2>&1 || { cat build/$1/iso.log >&2; exit 1; }
+
+# Patches by hand that lie with the application: FOLDER/patches/x.cpp becomes build/NAME/patches/x.klp.
+$1_PATCHES := $(patsubst $2/patches/%.cpp,build/$1/patches/%.klp,$(wildcard $2/patches/*.cpp))
+build/$1/patches/%.o: $2/patches/%.cpp build/image/flags
+	@mkdir -p $$(@D)
+	$$(call run,CXX,$$@)$$(CXX) $$(call patch_flags,$$<,$$(sse.$$<)) $$(DEPENDENCIES) -c $$< -o $$@
+build/$1/patches/%.klp: build/$1/patches/%.o build/$1.elf build/tools/mkpatch
+	$$(call run,PATCH,$$@)build/tools/mkpatch --image build/$1.elf $$< -o $$@
+.PRECIOUS: build/$1/patches/%.o
+DEPENDENCY_FILES += $$($1_OBJECTS:.o=.d) $$($1_PATCHES:.klp=.d)
+endef
+
+APP_NAMES := $(notdir $(patsubst %/,%,$(wildcard apps/*/)))
+GUEST_TESTS := $(notdir $(patsubst %/,%,$(wildcard tests/guest/*/)))
+$(foreach name,$(APP_NAMES),$(eval $(call image,$(name),apps/$(name))))
+$(foreach name,$(GUEST_TESTS),$(eval $(call image,test-$(name),tests/guest/$(name))))
+ifeq ($(filter apps/%,$(APP_DIR)),)
+$(if $(filter $(APP_NAME),$(APP_NAMES)),$(error $(APP_DIR): an application of the repository has that name, too))
+$(if $(wildcard $(APP_DIR)/),$(eval $(call image,$(APP_NAME),$(APP_DIR))),$(error $(APP_DIR): no such folder))
+endif
+
+.PHONY: patches images guest_images
+patches: $($(APP_NAME)_PATCHES)  ## the patches in the application's folder patches/
+guest_images: $(GUEST_TESTS:%=build/test-%.elf) $(foreach name,$(GUEST_TESTS),$(test-$(name)_PATCHES))
+images: $(IMAGE) guest_images
+
+DEPENDENCY_FILES += $(KERNEL_OBJECTS:.o=.d)
+-include $(sort $(DEPENDENCY_FILES))
