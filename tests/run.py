@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""The one test runner: `make test`.
+
+usage: run.py [SUITE...]
+
+Each suite makes what it needs and runs one command, whose output says what passed:
+  ktap   lines `ok N - name`, `not ok N - name`, a plan `1..N`; `# SKIP reason` marks a skipped test
+  gtest  GoogleTest's lines
+  line   the command is one test; its exit code decides
+A suite that can't be made, ends with a failing code without a failed test, reports fewer tests than its plan says, or
+outlasts its time limit counts as one failed test more. The limits are hang detectors, not performance targets.
+The last line is `N passed, N failed, N skipped`; the exit code is 0 only when nothing failed and something passed.
+"""
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+KTAP = re.compile(r"^\s*(ok|not ok) (\d+)(?: -)? ?(.*)$")
+PLAN = re.compile(r"^\s*1\.\.(\d+)\s*$")
+GTEST = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ([\w/]+\.[\w/]+)(?: \(\d+ ms\))?$")
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\0]")
+SHOWN_LINES = 60
+
+
+class Suite:
+    def __init__(self, name, targets, command, kind="line", limit=300):
+        self.name, self.targets, self.command, self.kind, self.limit = name, targets, command, kind, limit
+
+
+def measured(name, target, needed, sizes, limit):
+    """A measuring target, run small, when what it needs is there."""
+    if not Path(needed).exists():
+        return []
+    return [Suite(f"{name}", [], f"make --no-print-directory {target} {sizes}", "line", limit)]
+
+
+def guest_suites():
+    """tests/guest/NAME/ is an image; its file `runs` has one `LABEL: ARGUMENTS of graft run` a line."""
+    suites = []
+    for folder in sorted(path for path in Path("tests/guest").glob("*/") if path.is_dir()):
+        runs = folder / "runs"
+        lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else ["4 processors: --smp 4"]
+        for line in (line for line in lines if line and not line.startswith("#")):
+            label, arguments = line.split(":", 1)
+            image = f"build/test-{folder.name}.elf"
+            suites.append(Suite(f"guest {folder.name} ({label})", [image, "build/graft"],
+                                f"build/graft run {image} --timeout 240 {arguments}", "ktap", 300))
+    return suites
+
+
+def all_suites():
+    suites = [Suite(name, [], f"make --no-print-directory check_{name}") for name in ("walls", "headers", "format", "shell")]
+    suites.append(Suite("imagetables", ["build/tools/imagetables"],
+                        "python3 tests/build/imagetables_test.py build/tools/imagetables", "ktap"))
+    suites.append(Suite("unit", ["build/unit/all"], "build/unit/all", "gtest", 600))
+    suites.append(Suite("image", ["build/demo.elf"], "true"))
+    suites.append(Suite("flags", [], "make --no-print-directory check_flags", "ktap"))
+    suites.append(Suite("rows", [], "make --no-print-directory check_rows"))
+    suites.append(Suite("patchable", [], "make --no-print-directory patchable"))
+    suites.append(Suite("reproducible", [], "make --no-print-directory check_reproducible", "line", 600))
+    suites += measured("sim", "sim", "tests/sim/main.cpp", "SEEDS=100", 600)
+    if list(Path("tests/fuzz").glob("*_fuzz.cpp")):
+        suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900)
+    suites += guest_suites()
+    for script in sorted(Path("tests/qemu").glob("test_*.py")):
+        suites.append(Suite(script.stem.replace("test_", "qemu "), ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"],
+                            f"python3 {script}", "ktap", 600))
+    suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
+    suites += measured("torture", "torture", "tests/qemu/torture.py", "CYCLES=20", 900)
+    suites += measured("link", "link", "tests/qemu/link.py", "LOADS=3", 900)
+    return suites
+
+
+class Totals:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, 0, 0
+
+    def count(self, suite, verdict, name, seconds=None):
+        took = f" ({seconds:.1f} s)" if seconds is not None else ""
+        print(f"{verdict:7} {suite}: {name}{took}", flush=True)
+        if verdict == "ok":
+            self.passed += 1
+        elif verdict == "skipped":
+            self.skipped += 1
+        else:
+            self.failed += 1
+
+
+def run(command, limit):
+    """(exit code or None when it hung, output); ends everything the command started. It inherits make's job server."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          start_new_session=True, stdin=subprocess.DEVNULL, close_fds=False) as process:
+        try:
+            output, _ = process.communicate(timeout=limit)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            code = None
+    return code, [ESCAPES.sub("", line) for line in output.splitlines()]
+
+
+def read_ktap(lines):
+    """[(verdict, name)], and the number of tests announced or None."""
+    results, plan = [], None
+    for line in lines:
+        announced, match = PLAN.match(line), KTAP.match(line)
+        if announced:
+            plan = int(announced.group(1))
+        if match:
+            verdict = "FAILED" if match.group(1) == "not ok" else "skipped" if "# SKIP" in match.group(3) else "ok"
+            results.append((verdict, match.group(3)))
+    return results, plan
+
+
+def read_gtest(lines):
+    verdicts = {"OK": "ok", "FAILED": "FAILED", "SKIPPED": "skipped"}
+    # A summary repeats the names of failed and skipped tests, without a time.
+    return [(verdicts[match.group(1)], match.group(2)) for match in map(GTEST.match, lines)
+            if match and match.group(0).endswith("ms)")], None
+
+
+def run_suite(suite, totals):
+    start = time.monotonic()
+    if suite.targets:
+        code, lines = run(["make", "--no-print-directory", *suite.targets], 1800)
+        if code != 0:
+            print("\n".join(lines[-SHOWN_LINES:]))
+            totals.count(suite.name, "FAILED", "can't be made: " + " ".join(suite.targets))
+            return
+    code, lines = run(shlex.split(suite.command), suite.limit)
+    seconds = time.monotonic() - start
+    if suite.kind == "line":
+        if code != 0:
+            print("\n".join(lines[-SHOWN_LINES:]))
+        last = lines[-1] if lines else ""
+        hung = f"no end after {suite.limit} s"
+        totals.count(suite.name, "ok" if code == 0 else "FAILED", hung if code is None else last, seconds)
+        return
+    results, plan = (read_ktap if suite.kind == "ktap" else read_gtest)(lines)
+    failed = any(verdict == "FAILED" for verdict, _ in results)
+    trouble = None
+    if code is None:
+        trouble = f"no end after {suite.limit} s"
+    elif plan is not None and plan != len(results):
+        trouble = f"{len(results)} of {plan} tests reported"
+    elif not results:
+        trouble = "no tests reported"
+    elif code != 0 and not failed:
+        trouble = f"exit code {code}"
+    if failed or trouble:
+        print("\n".join(lines[-SHOWN_LINES:]))
+    for verdict, name in results:
+        totals.count(suite.name, verdict, name)
+    if trouble:
+        totals.count(suite.name, "FAILED", trouble, seconds)
+
+
+def main():
+    wanted = sys.argv[1:]
+    totals = Totals()
+    for suite in all_suites():
+        if not wanted or suite.name.split(" ")[0] in wanted or suite.name in wanted:
+            run_suite(suite, totals)
+    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
+    return 0 if totals.failed == 0 and totals.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
