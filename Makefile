@@ -7,6 +7,7 @@
 #
 # A file joins by lying in its folder. What differs is said in the folder's module.mk:
 #   flags.FILE := …      more compiler flags for one source of the image
+#   check_flags.FILE …   more compiler flags for one source of the unit tests
 #   HOST_SRCS += FILE…   sources of a floor above patch/ that the unit tests link as well
 #   HOST_SKIP += FILE…   sources of control/ that don't link on the host
 #   NAME_dir, LIBS_dir   of tools/dir: the program's name if not the folder's, the libraries it wants
@@ -22,7 +23,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# Parallel unless said otherwise; while a makefile is read, MAKEFLAGS doesn't show a -j of the command line yet.
+ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(shell tr '\0' ' ' </proc/$$PPID/cmdline)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 export PATH := $(TOOLCHAIN_DIR)/bin:$(PATH)
@@ -49,7 +51,7 @@ endif
 endif
 
 include mk/flags.mk
--include $(wildcard base/module.mk formats/module.mk arch/module.mk patch/module.mk kernel/module.mk drivers/module.mk \
+-include $(wildcard base/module.mk formats/module.mk arch/module.mk arch/x86_64/module.mk patch/module.mk kernel/module.mk drivers/module.mk \
     control/module.mk boot/module.mk apps/*/module.mk tools/*/module.mk tests/*/module.mk tests/guest/*/module.mk)
 include mk/image.mk
 include mk/host.mk
