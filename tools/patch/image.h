@@ -1,0 +1,67 @@
+// An image as the maker of a patch needs it: its symbols (through the tables that the image carries), and its bytes by
+// address as they were linked.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/image_tables.h"
+#include "tools/patch/object.h"
+
+namespace graft::tools {
+
+struct ImageFunction {
+    std::string name;
+    VirtAddr entry;
+    u32 position = 0;
+    bool has_site = false;
+    bool no_patch = false;
+    bool has_return = false;
+    struct Part {
+        VirtAddr begin;
+        std::span<const std::byte> bytes;
+    };
+    std::vector<Part> parts;  // ascending
+};
+
+class Image {
+public:
+    static PackResult<Image> open(std::vector<std::byte> file, const std::string& path);
+
+    const std::string& path() const { return path_; }
+    const formats::BuildId& build_id() const { return tables_->build_id(); }
+
+    // The function of that linkage name; `position` 0 asks for the only one.
+    PackResult<ImageFunction> function(std::string_view name, u32 position) const;
+    // The address of a function or object, for a reference by name. Symbols that are visible outside their translation
+    // unit come before static ones; `position` 0 asks for the only one.
+    PackResult<VirtAddr> address_of(std::string_view name, u32 position) const;
+    // Is there a function or object of this name that is visible outside its translation unit?
+    bool defines_global(std::string_view name) const;
+
+private:
+    struct Segment {
+        u64 address;
+        std::span<const std::byte> bytes;
+    };
+    explicit Image(std::string path) : path_(std::move(path)) {}
+
+    PackResult<void> read(std::vector<std::byte> file);
+    std::vector<u32> named(std::string_view name) const;
+    PackResult<u32> choose(std::string_view name, const std::vector<u32>& candidates, u32 position) const;
+    PackResult<void> add_part(ImageFunction& function, const formats::ImageSymbol& symbol) const;
+
+    std::string path_;
+    std::shared_ptr<const std::vector<std::byte>> file_;  // what the spans below point into
+    std::vector<Segment> segments_;
+    std::optional<formats::ImageTables> tables_;
+};
+
+// The name as a programmer writes it, with the linkage name behind it if that differs: "price(int) (_Z5pricei)".
+std::string readable(std::string_view linkage_name);
+
+}  // namespace graft::tools

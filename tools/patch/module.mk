@@ -1,0 +1,3 @@
+NAME_patch := mkpatch
+LIBS_patch := -lelf -lZydis -lfmt
+TESTED += $(filter-out tools/patch/main.cpp,$(wildcard tools/patch/*.cpp))
