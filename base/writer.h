@@ -1,5 +1,6 @@
-// Writer: a bounds-checked little-endian cursor over bytes that the caller owns; Reader's counterpart. A write that does
-// not fit makes the writer fail for good and writes nothing, so an encoder may write a whole record and check once.
+// Writer: a bounds-checked little-endian cursor over bytes that the caller owns; Reader's counterpart. A write that
+// does not fit makes the writer fail for good and writes nothing, so an encoder may write a whole record and check
+// once.
 #pragma once
 
 #include <cstring>

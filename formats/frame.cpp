@@ -11,8 +11,8 @@ namespace {
 
 constexpr u8 kFromServer = 0x80;
 
-// Stuffs `raw` into `out` without delimiters: each run of non-zero bytes is preceded by its length plus one, which stands
-// for the zero that ends it. `out` has room for one byte more than `raw`, which is shorter than 254 bytes.
+// Stuffs `raw` into `out` without delimiters: each run of non-zero bytes is preceded by its length plus one, which
+// stands for the zero that ends it. `out` has room for one byte more than `raw`, which is shorter than 254 bytes.
 usize stuff(std::span<const std::byte> raw, std::span<std::byte> out) {
     usize code = 0;
     usize end = 1;
@@ -29,7 +29,7 @@ usize stuff(std::span<const std::byte> raw, std::span<std::byte> out) {
 }
 
 bool is_known(u8 type) {
-    return type >= static_cast<u8>(FrameType::kHello) && type <= static_cast<u8>(FrameType::kReset);
+    return type >= static_cast<u8>(FrameType::hello) && type <= static_cast<u8>(FrameType::reset);
 }
 
 }  // namespace

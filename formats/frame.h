@@ -1,8 +1,8 @@
 // Frames on a line of bytes: the lower half of the serial link (docs/reference/link.md).
 //
-// On the wire a frame is  00 <COBS of the raw frame> 00.  Consistent overhead byte stuffing removes every zero byte from
-// the raw frame, so a zero is always a delimiter: whatever happened before, the decoder is in step again at the next one.
-// The leading delimiter keeps garbage between two frames from spoiling the second.
+// On the wire a frame is  00 <COBS of the raw frame> 00.  Consistent overhead byte stuffing removes every zero byte
+// from the raw frame, so a zero is always a delimiter: whatever happened before, the decoder is in step again at the
+// next one. The leading delimiter keeps garbage between two frames from spoiling the second.
 //
 // The raw frame, little-endian:
 //
@@ -36,17 +36,17 @@ inline constexpr usize kFrameRawMax = kFrameWireMax - 3;
 inline constexpr usize kFramePayloadMax = kFrameRawMax - kFrameHeaderSize - kFrameChecksumSize;
 
 enum class FrameType : u8 {
-    kHello = 1,    // client: opens a session; epoch is the client's, payload: protocol version (u8)
-    kWelcome = 2,  // server: answers it; epoch is the client's, payload: protocol version (u8), server's epoch (u32)
-    kData = 3,     // payload: bytes of the stream, at least one
-    kAck = 4,      // payload: bit i of a u64 is set when data frame ack+1+i has been received
-    kPing = 5,     // asks for an ack
-    kClose = 6,    // all data has been acknowledged and no more follows
-    kReset = 7,    // there is no session of this epoch; payload: reason (u8)
+    hello = 1,    // client: opens a session; epoch is the client's, payload: protocol version (u8)
+    welcome = 2,  // server: answers it; epoch is the client's, payload: protocol version (u8), server's epoch (u32)
+    data = 3,     // payload: bytes of the stream, at least one
+    ack = 4,      // payload: bit i of a u64 is set when data frame ack+1+i has been received
+    ping = 5,     // asks for an ack
+    close = 6,    // all data has been acknowledged and no more follows
+    reset = 7,    // there is no session of this epoch; payload: reason (u8)
 };
 
 struct Frame {
-    FrameType type = FrameType::kData;
+    FrameType type = FrameType::data;
     bool from_server = false;
     u32 epoch = 0;
     u16 sequence = 0;

@@ -12,7 +12,7 @@ namespace graft::formats {
 namespace {
 
 // Reasons in a reset frame.
-enum class ResetReason : u8 { kUnknown = 1, kReplaced = 2, kClosed = 3, kVersion = 4, kTimedOut = 5 };
+enum class ResetReason : u8 { unknown = 1, replaced = 2, closed = 3, version = 4, timed_out = 5 };
 
 // An ack for this many frames is sent at once, one for fewer after the ack delay.
 constexpr unsigned kFramesPerAck = 8;
@@ -22,7 +22,9 @@ constexpr u16 kWindowUpdate = kLinkWindow / 4;
 constexpr Nanoseconds kFirstTimeout = 200 * kMillisecond;
 
 // How far `later` is after `earlier` on the circle of sequence numbers; negative when it is before.
-constexpr int distance(u16 earlier, u16 later) { return static_cast<i16>(static_cast<u16>(later - earlier)); }
+constexpr int distance(u16 earlier, u16 later) {
+    return static_cast<i16>(static_cast<u16>(later - earlier));
+}
 
 // Both sides' numbers mixed (the finaliser of a 64-bit hash), so that counting up either gives an unrelated epoch.
 constexpr u32 mix_epochs(u32 client, u32 server) {
@@ -35,31 +37,46 @@ constexpr u32 mix_epochs(u32 client, u32 server) {
     return static_cast<u32>(value);
 }
 
-constexpr Nanoseconds after(Nanoseconds now, Nanoseconds delay) { return now > kNever - delay ? kNever : now + delay; }
+constexpr Nanoseconds after(Nanoseconds now, Nanoseconds delay) {
+    return now > kNever - delay ? kNever : now + delay;
+}
 
 LinkEnd end_for(u8 reason) {
     switch (static_cast<ResetReason>(reason)) {
-        case ResetReason::kReplaced: return LinkEnd::kReplaced;
-        case ResetReason::kClosed: return LinkEnd::kClosedByPeer;
-        case ResetReason::kVersion: return LinkEnd::kVersionMismatch;
-        case ResetReason::kTimedOut: return LinkEnd::kDead;
-        case ResetReason::kUnknown: break;
+        case ResetReason::replaced:
+            return LinkEnd::replaced;
+        case ResetReason::closed:
+            return LinkEnd::closed_by_peer;
+        case ResetReason::version:
+            return LinkEnd::version_mismatch;
+        case ResetReason::timed_out:
+            return LinkEnd::dead;
+        case ResetReason::unknown:
+            break;
     }
-    return LinkEnd::kUnknownSession;
+    return LinkEnd::unknown_session;
 }
 
 }  // namespace
 
 const char* describe(LinkEnd end) {
     switch (end) {
-        case LinkEnd::kNone: return "the session goes on";
-        case LinkEnd::kClosed: return "the session was closed";
-        case LinkEnd::kClosedByPeer: return "the other side closed the session";
-        case LinkEnd::kReplaced: return "another client attached to the system";
-        case LinkEnd::kUnknownSession: return "the system has forgotten the session: it was started anew";
-        case LinkEnd::kVersionMismatch: return "the other side speaks another version of the link";
-        case LinkEnd::kNoAnswer: return "nothing answers on the line";
-        case LinkEnd::kDead: return "the line went silent";
+        case LinkEnd::none:
+            return "the session goes on";
+        case LinkEnd::closed:
+            return "the session was closed";
+        case LinkEnd::closed_by_peer:
+            return "the other side closed the session";
+        case LinkEnd::replaced:
+            return "another client attached to the system";
+        case LinkEnd::unknown_session:
+            return "the system has forgotten the session: it was started anew";
+        case LinkEnd::version_mismatch:
+            return "the other side speaks another version of the link";
+        case LinkEnd::no_answer:
+            return "nothing answers on the line";
+        case LinkEnd::dead:
+            return "the line went silent";
     }
     return "unknown";
 }
@@ -70,27 +87,27 @@ LinkEndpoint::LinkEndpoint(LinkRole role, u32 epoch, const LinkTimes& times)
 // ---- Sessions
 
 void LinkEndpoint::connect(Nanoseconds now) {
-    GRAFT_ASSERT(role_ == LinkRole::kClient && (state_ == LinkState::kIdle || state_ == LinkState::kEnded));
+    GRAFT_ASSERT(role_ == LinkRole::client && (state_ == LinkState::idle || state_ == LinkState::ended));
     ++own_epoch_;
-    state_ = LinkState::kConnecting;
-    end_ = LinkEnd::kNone;
+    state_ = LinkState::connecting;
+    end_ = LinkEnd::none;
     hello_due_ = true;
     hello_deadline_ = after(now, times_.hello_interval);
     give_up_deadline_ = after(now, times_.dead_after);
 }
 
 void LinkEndpoint::close(Nanoseconds now) {
-    if (state_ == LinkState::kConnecting) end_session(LinkEnd::kClosed);
-    if (state_ != LinkState::kAttached) return;
-    state_ = LinkState::kClosing;
+    if (state_ == LinkState::connecting) end_session(LinkEnd::closed);
+    if (state_ != LinkState::attached) return;
+    state_ = LinkState::closing;
     give_up_deadline_ = after(now, times_.dead_after);
     close_deadline_ = now;
 }
 
 void LinkEndpoint::begin_session(u32 session_epoch, Nanoseconds now) {
     session_epoch_ = session_epoch;
-    state_ = LinkState::kAttached;
-    end_ = LinkEnd::kNone;
+    state_ = LinkState::attached;
+    end_ = LinkEnd::none;
     restarted_ = true;
     ++statistics_.sessions;
     hello_due_ = false;
@@ -129,7 +146,7 @@ void LinkEndpoint::begin_session(u32 session_epoch, Nanoseconds now) {
 // What has arrived stays readable; what was to be sent is forgotten.
 void LinkEndpoint::end_session(LinkEnd end) {
     restarted_ = restarted_ || has_session();
-    state_ = LinkState::kEnded;
+    state_ = LinkState::ended;
     end_ = end;
     hello_due_ = false;
     close_due_ = false;
@@ -158,26 +175,30 @@ void LinkEndpoint::on_bytes(std::span<const std::byte> bytes, Nanoseconds now) {
 
 void LinkEndpoint::on_frame(const Frame& frame, Nanoseconds now) {
     // A line that echoes brings one's own frames back.
-    if (frame.from_server == (role_ == LinkRole::kServer)) {
+    if (frame.from_server == (role_ == LinkRole::server)) {
         ++statistics_.void_frames;
         return;
     }
     switch (frame.type) {
-        case FrameType::kHello: return on_hello(frame, now);
-        case FrameType::kWelcome: return on_welcome(frame, now);
-        case FrameType::kReset: return on_reset(frame);
-        default: return on_session_frame(frame, now);
+        case FrameType::hello:
+            return on_hello(frame, now);
+        case FrameType::welcome:
+            return on_welcome(frame, now);
+        case FrameType::reset:
+            return on_reset(frame);
+        default:
+            return on_session_frame(frame, now);
     }
 }
 
 void LinkEndpoint::on_hello(const Frame& frame, Nanoseconds now) {
-    if (role_ != LinkRole::kServer || frame.payload.empty()) {
+    if (role_ != LinkRole::server || frame.payload.empty()) {
         ++statistics_.void_frames;
         return;
     }
     if (static_cast<u8>(frame.payload[0]) != kLinkVersion) {
         ++statistics_.void_frames;
-        refuse(frame.epoch, static_cast<u8>(ResetReason::kVersion));
+        refuse(frame.epoch, static_cast<u8>(ResetReason::version));
         return;
     }
     // The same client again: its welcome was lost, or the line doubled the hello.
@@ -196,38 +217,38 @@ void LinkEndpoint::on_welcome(const Frame& frame, Nanoseconds now) {
     Reader reader(frame.payload);
     u8 version = reader.read<u8>();
     u32 server_epoch = reader.read<u32>();
-    bool is_ours = state_ == LinkState::kConnecting && frame.epoch == own_epoch_ && reader.ok();
+    bool is_ours = state_ == LinkState::connecting && frame.epoch == own_epoch_ && reader.ok();
     if (!is_ours) {
         ++statistics_.void_frames;
         return;
     }
-    if (version != kLinkVersion) return end_session(LinkEnd::kVersionMismatch);
+    if (version != kLinkVersion) return end_session(LinkEnd::version_mismatch);
     begin_session(mix_epochs(own_epoch_, server_epoch), now);
 }
 
 void LinkEndpoint::on_reset(const Frame& frame) {
     if (frame.payload.empty()) return;
     u8 reason = static_cast<u8>(frame.payload[0]);
-    if (state_ == LinkState::kConnecting && frame.epoch == own_epoch_) return end_session(end_for(reason));
+    if (state_ == LinkState::connecting && frame.epoch == own_epoch_) return end_session(end_for(reason));
     if (!has_session() || frame.epoch != session_epoch_) {
         ++statistics_.void_frames;
         return;
     }
-    bool has_finished = state_ == LinkState::kClosing && all_delivered();
-    end_session(has_finished ? LinkEnd::kClosed : end_for(reason));
+    bool has_finished = state_ == LinkState::closing && all_delivered();
+    end_session(has_finished ? LinkEnd::closed : end_for(reason));
 }
 
 void LinkEndpoint::on_close() {
-    refuse(session_epoch_, static_cast<u8>(ResetReason::kClosed));
-    end_session(state_ == LinkState::kClosing ? LinkEnd::kClosed : LinkEnd::kClosedByPeer);
+    refuse(session_epoch_, static_cast<u8>(ResetReason::closed));
+    end_session(state_ == LinkState::closing ? LinkEnd::closed : LinkEnd::closed_by_peer);
 }
 
 u8 LinkEndpoint::reason_for_unknown(u32 epoch) const {
-    auto reason = ResetReason::kUnknown;
-    if (state_ == LinkState::kEnded && epoch == session_epoch_) {
-        reason = end_ == LinkEnd::kDead ? ResetReason::kTimedOut : ResetReason::kClosed;
+    auto reason = ResetReason::unknown;
+    if (state_ == LinkState::ended && epoch == session_epoch_) {
+        reason = end_ == LinkEnd::dead ? ResetReason::timed_out : ResetReason::closed;
     } else if (former_session_epoch_ != 0 && epoch == former_session_epoch_) {
-        reason = ResetReason::kReplaced;
+        reason = ResetReason::replaced;
     }
     return static_cast<u8>(reason);
 }
@@ -235,28 +256,32 @@ u8 LinkEndpoint::reason_for_unknown(u32 epoch) const {
 void LinkEndpoint::on_session_frame(const Frame& frame, Nanoseconds now) {
     if (!has_session() || frame.epoch != session_epoch_) {
         ++statistics_.void_frames;
-        // A client only ignores what isn't its own: it may be a former client's. A server tells the sender, except that a
-        // client which closes learns of the end even when the first answer to its close was lost.
-        bool is_late_close = frame.type == FrameType::kClose && frame.epoch == session_epoch_;
-        if (role_ == LinkRole::kServer || is_late_close) refuse(frame.epoch, reason_for_unknown(frame.epoch));
+        // A client only ignores what isn't its own: it may be a former client's. A server tells the sender, except that
+        // a client which closes learns of the end even when the first answer to its close was lost.
+        bool is_late_close = frame.type == FrameType::close && frame.epoch == session_epoch_;
+        if (role_ == LinkRole::server || is_late_close) refuse(frame.epoch, reason_for_unknown(frame.epoch));
         return;
     }
     ++statistics_.frames_received;
     last_heard_ = now;
-    bool has_number = frame.type == FrameType::kData || frame.type == FrameType::kPing;
+    bool has_number = frame.type == FrameType::data || frame.type == FrameType::ping;
     if (has_number && distance(own_echo_, frame.transmission) > 0) own_echo_ = frame.transmission;
     take_echo(frame, now);
     bool has_progressed = take_acknowledgement(frame);
-    if (frame.type == FrameType::kAck) has_progressed |= take_bitmap(frame);
+    if (frame.type == FrameType::ack) has_progressed |= take_bitmap(frame);
     if (has_progressed) {
         retransmit_after_ = measured_timeout();
         rearm_retransmit(now);
     }
     switch (frame.type) {
-        case FrameType::kData: return on_data(frame, now);
-        case FrameType::kPing: return owe_ack(now, true);
-        case FrameType::kClose: return on_close();
-        default: return;
+        case FrameType::data:
+            return on_data(frame, now);
+        case FrameType::ping:
+            return owe_ack(now, true);
+        case FrameType::close:
+            return on_close();
+        default:
+            return;
     }
 }
 
@@ -293,7 +318,7 @@ bool LinkEndpoint::take_acknowledgement(const Frame& frame) {
     if (newly_received < 0 || newly_received > distance(first_unacknowledged_, next_unsent_)) return false;
     bool has_progressed = newly_received > 0;
     for (; first_unacknowledged_ != frame.ack; ++first_unacknowledged_) {
-        if (outgoing(first_unacknowledged_).progress == Outgoing::Progress::kLost) --lost_frames_;
+        if (outgoing(first_unacknowledged_).progress == Outgoing::Progress::lost) --lost_frames_;
     }
     u16 limit = static_cast<u16>(frame.ack + std::min<usize>(frame.window, kLinkWindow));
     if (distance(peer_limit_, limit) > 0) {
@@ -313,9 +338,9 @@ bool LinkEndpoint::take_bitmap(const Frame& frame) {
     u16 sequence = first_unacknowledged_;
     for (++sequence; distance(sequence, next_unsent_) > 0; ++sequence, bitmap >>= 1) {
         Outgoing& slot = outgoing(sequence);
-        if ((bitmap & 1) == 0 || slot.progress == Outgoing::Progress::kReceived) continue;
-        if (slot.progress == Outgoing::Progress::kLost) --lost_frames_;
-        slot.progress = Outgoing::Progress::kReceived;
+        if ((bitmap & 1) == 0 || slot.progress == Outgoing::Progress::received) continue;
+        if (slot.progress == Outgoing::Progress::lost) --lost_frames_;
+        slot.progress = Outgoing::Progress::received;
     }
     find_losses(frame.echo);
     return lost_frames_ != 0;
@@ -325,8 +350,8 @@ void LinkEndpoint::find_losses(u16 echo) {
     if (distance(echo, last_transmission_) < 0) return;
     for (u16 sequence = first_unacknowledged_; sequence != next_unsent_; ++sequence) {
         Outgoing& slot = outgoing(sequence);
-        if (slot.progress != Outgoing::Progress::kSent || distance(slot.transmission, echo) < 0) continue;
-        slot.progress = Outgoing::Progress::kLost;
+        if (slot.progress != Outgoing::Progress::sent || distance(slot.transmission, echo) < 0) continue;
+        slot.progress = Outgoing::Progress::lost;
         ++lost_frames_;
     }
 }
@@ -337,7 +362,7 @@ void LinkEndpoint::take_echo(const Frame& frame, Nanoseconds now) {
     int age = distance(frame.echo, last_transmission_);
     if (age < 0 || distance(peer_echo_, frame.echo) <= 0) return;
     peer_echo_ = frame.echo;
-    bool is_answer = frame.type != FrameType::kPing && age < static_cast<int>(kLinkWindow);
+    bool is_answer = frame.type != FrameType::ping && age < static_cast<int>(kLinkWindow);
     if (is_answer) measure_round_trip(now - sent_at_[frame.echo % kLinkWindow]);
 }
 
@@ -348,7 +373,8 @@ void LinkEndpoint::measure_round_trip(Nanoseconds sample) {
         round_trip_variation_ = sample / 2;
         return;
     }
-    Nanoseconds deviation = sample > smoothed_round_trip_ ? sample - smoothed_round_trip_ : smoothed_round_trip_ - sample;
+    Nanoseconds deviation =
+        sample > smoothed_round_trip_ ? sample - smoothed_round_trip_ : smoothed_round_trip_ - sample;
     round_trip_variation_ = (3 * round_trip_variation_ + deviation) / 4;
     smoothed_round_trip_ = (7 * smoothed_round_trip_ + sample) / 8;
 }
@@ -364,15 +390,17 @@ bool LinkEndpoint::is_blocked_by_window() const {
     return next_unsent_ != next_new_ && distance(next_unsent_, peer_limit_) <= 0;
 }
 
-bool LinkEndpoint::wants_answer() const { return first_unacknowledged_ != next_unsent_ || is_blocked_by_window(); }
+bool LinkEndpoint::wants_answer() const {
+    return first_unacknowledged_ != next_unsent_ || is_blocked_by_window();
+}
 
 void LinkEndpoint::rearm_retransmit(Nanoseconds now) {
     retransmit_deadline_ = wants_answer() ? after(now, retransmit_after_) : kNever;
 }
 
 void LinkEndpoint::on_time(Nanoseconds now) {
-    if (state_ == LinkState::kConnecting) {
-        if (now >= give_up_deadline_) return end_session(LinkEnd::kNoAnswer);
+    if (state_ == LinkState::connecting) {
+        if (now >= give_up_deadline_) return end_session(LinkEnd::no_answer);
         if (now >= hello_deadline_) {
             hello_due_ = true;
             hello_deadline_ = after(now, times_.hello_interval);
@@ -380,7 +408,7 @@ void LinkEndpoint::on_time(Nanoseconds now) {
         return;
     }
     if (!has_session()) return;
-    if (now >= give_up_deadline_ || now >= after(last_heard_, times_.dead_after)) return end_session(LinkEnd::kDead);
+    if (now >= give_up_deadline_ || now >= after(last_heard_, times_.dead_after)) return end_session(LinkEnd::dead);
     if (now >= ack_deadline_) ack_due_ = true;
     if (now >= after(std::max(last_heard_, last_ping_), times_.ping_after)) ping_due_ = true;
     if (now >= retransmit_deadline_) {
@@ -388,19 +416,19 @@ void LinkEndpoint::on_time(Nanoseconds now) {
         retransmit_after_ = std::min(2 * retransmit_after_, times_.retransmit_ceiling);
         rearm_retransmit(now);
     }
-    if (state_ == LinkState::kClosing && all_delivered() && now >= close_deadline_) {
+    if (state_ == LinkState::closing && all_delivered() && now >= close_deadline_) {
         close_due_ = true;
         close_deadline_ = after(now, times_.hello_interval);
     }
 }
 
 Nanoseconds LinkEndpoint::next_deadline() const {
-    if (state_ == LinkState::kConnecting) return std::min(hello_deadline_, give_up_deadline_);
+    if (state_ == LinkState::connecting) return std::min(hello_deadline_, give_up_deadline_);
     if (!has_session()) return kNever;
     Nanoseconds deadline = std::min(give_up_deadline_, after(last_heard_, times_.dead_after));
     deadline = std::min(deadline, after(std::max(last_heard_, last_ping_), times_.ping_after));
     deadline = std::min({deadline, retransmit_deadline_, ack_due_ ? kNever : ack_deadline_});
-    if (state_ == LinkState::kClosing && all_delivered()) deadline = std::min(deadline, close_deadline_);
+    if (state_ == LinkState::closing && all_delivered()) deadline = std::min(deadline, close_deadline_);
     return deadline;
 }
 
@@ -444,26 +472,26 @@ bool LinkEndpoint::compose_handshake() {
     std::array<std::byte, 8> payload;
     Writer writer(payload);
     Frame frame;
-    frame.from_server = role_ == LinkRole::kServer;
+    frame.from_server = role_ == LinkRole::server;
     if (refusal_due_) {
         refusal_due_ = false;
-        frame.type = FrameType::kReset;
+        frame.type = FrameType::reset;
         frame.epoch = refusal_epoch_;
         writer.write(refusal_reason_);
     } else if (hello_due_) {
         hello_due_ = false;
-        frame.type = FrameType::kHello;
+        frame.type = FrameType::hello;
         frame.epoch = own_epoch_;
         writer.write(kLinkVersion);
     } else if (welcome_due_) {
         welcome_due_ = false;
-        frame.type = FrameType::kWelcome;
+        frame.type = FrameType::welcome;
         frame.epoch = client_epoch_;
         writer.write(kLinkVersion);
         writer.write(own_epoch_);
     } else if (close_due_) {
         close_due_ = false;
-        frame = session_frame(FrameType::kClose);
+        frame = session_frame(FrameType::close);
     } else {
         return false;
     }
@@ -475,7 +503,7 @@ bool LinkEndpoint::compose_handshake() {
 bool LinkEndpoint::compose_data(Nanoseconds now) {
     if (lost_frames_ != 0) {
         for (u16 sequence = first_unacknowledged_; sequence != next_unsent_; ++sequence) {
-            if (outgoing(sequence).progress != Outgoing::Progress::kLost) continue;
+            if (outgoing(sequence).progress != Outgoing::Progress::lost) continue;
             --lost_frames_;
             ++statistics_.data_sent_again;
             compose_one_data(sequence, now);
@@ -489,9 +517,9 @@ bool LinkEndpoint::compose_data(Nanoseconds now) {
 
 void LinkEndpoint::compose_one_data(u16 sequence, Nanoseconds now) {
     Outgoing& slot = outgoing(sequence);
-    slot.progress = Outgoing::Progress::kSent;
+    slot.progress = Outgoing::Progress::sent;
     slot.transmission = number_transmission(now);
-    Frame frame = session_frame(FrameType::kData);
+    Frame frame = session_frame(FrameType::data);
     frame.sequence = sequence;
     frame.payload = std::span<const std::byte>(slot.bytes).first(slot.length);
     compose(frame);
@@ -503,7 +531,7 @@ void LinkEndpoint::compose_ack() {
     std::array<std::byte, 8> payload;
     Writer writer(payload);
     writer.write(received_bitmap());
-    Frame frame = session_frame(FrameType::kAck);
+    Frame frame = session_frame(FrameType::ack);
     frame.payload = writer.written();
     compose(frame);
     note_acknowledged();
@@ -514,13 +542,13 @@ void LinkEndpoint::compose_ping(Nanoseconds now) {
     last_ping_ = now;
     ++statistics_.pings_sent;
     number_transmission(now);
-    compose(session_frame(FrameType::kPing));
+    compose(session_frame(FrameType::ping));
 }
 
 Frame LinkEndpoint::session_frame(FrameType type) const {
     Frame frame;
     frame.type = type;
-    frame.from_server = role_ == LinkRole::kServer;
+    frame.from_server = role_ == LinkRole::server;
     frame.epoch = session_epoch_;
     frame.transmission = last_transmission_;
     frame.ack = next_expected_;
@@ -554,7 +582,9 @@ void LinkEndpoint::refuse(u32 epoch, u8 reason) {
     refusal_reason_ = reason;
 }
 
-bool LinkEndpoint::has_hole() const { return furthest_ != next_expected_; }
+bool LinkEndpoint::has_hole() const {
+    return furthest_ != next_expected_;
+}
 
 u64 LinkEndpoint::received_bitmap() const {
     u64 bitmap = 0;
@@ -573,14 +603,15 @@ u8 LinkEndpoint::receive_window() const {
 // ---- The stream
 
 usize LinkEndpoint::write(std::span<const std::byte> bytes) {
-    if (state_ != LinkState::kAttached) return 0;
+    if (state_ != LinkState::attached) return 0;
     usize count = 0;
     while (count < bytes.size()) {
-        bool may_fill_last = next_new_ != next_unsent_ && outgoing(static_cast<u16>(next_new_ - 1)).length < kFramePayloadMax;
+        bool may_fill_last =
+            next_new_ != next_unsent_ && outgoing(static_cast<u16>(next_new_ - 1)).length < kFramePayloadMax;
         if (!may_fill_last) {
             if (distance(first_unacknowledged_, next_new_) >= static_cast<int>(kLinkWindow)) break;
             Outgoing& fresh = outgoing(next_new_++);
-            fresh.progress = Outgoing::Progress::kNew;
+            fresh.progress = Outgoing::Progress::fresh;
             fresh.length = 0;
         }
         Outgoing& slot = outgoing(static_cast<u16>(next_new_ - 1));
@@ -592,7 +623,9 @@ usize LinkEndpoint::write(std::span<const std::byte> bytes) {
     return count;
 }
 
-bool LinkEndpoint::can_read() const { return next_read_ != next_expected_; }
+bool LinkEndpoint::can_read() const {
+    return next_read_ != next_expected_;
+}
 
 usize LinkEndpoint::read(std::span<std::byte> out) {
     usize count = 0;

@@ -1,23 +1,26 @@
-// LinkEndpoint: one end of the serial link, a reliable stream of bytes in both directions over a line that loses, doubles,
-// damages and invents bytes, but keeps their order (docs/reference/link.md).
+// LinkEndpoint: one end of the serial link, a reliable stream of bytes in both directions over a line that loses,
+// doubles, damages and invents bytes, but keeps their order (docs/reference/link.md).
 //
 // Both ends use this class, the guest as server, the host command as client. It does no I/O and reads no clock: whoever
-// owns it brings the line's bytes (on_bytes), the time (on_time, now in ns from any fixed start) and takes what is to be
-// sent (bytes_to_send). It is a plain object of fixed size and allocates nothing. Not synchronised; task context.
+// owns it brings the line's bytes (on_bytes), the time (on_time, now in ns from any fixed start) and takes what is to
+// be sent (bytes_to_send). It is a plain object of fixed size and allocates nothing. Not synchronised; task context.
 //
-// A session is one client's attachment. Its epoch is computed from two numbers, one chosen by either side, so that frames
-// of a guest that rebooted meanwhile, or of a former client, belong to no session and are void.
+// A session is one client's attachment. Its epoch is computed from two numbers, one chosen by either side, so that
+// frames of a guest that rebooted meanwhile, or of a former client, belong to no session and are void.
 //
 //   client    idle -> connecting -> attached -> closing -> ended           connect() starts over from idle or ended
-//   server    idle -> attached -> closing -> ended                         a hello from a new client: attached, from any
+//   server    idle -> attached -> closing -> ended                         a hello from a new client: attached, from
+//   any
 //
 // Invariants
 //   I1  A data frame is sent only when the peer has announced room for it, so an honest peer drops nothing for want of
 //       room.
-//   I2  The line keeps order. Every transmission has a number of its own and each frame echoes the latest number received;
+//   I2  The line keeps order. Every transmission has a number of its own and each frame echoes the latest number
+//   received;
 //       hence a frame whose last transmission is not younger than the echo, and which is not acknowledged, is lost for
 //       certain. Only such frames are sent again. When nothing comes back, a ping asks for an echo.
-//   I3  The stream's bytes of one session never mix with another's: a new session empties both directions and is announced
+//   I3  The stream's bytes of one session never mix with another's: a new session empties both directions and is
+//   announced
 //       by take_restart().
 #pragma once
 
@@ -36,25 +39,25 @@ inline constexpr Nanoseconds kMillisecond = 1'000'000;
 inline constexpr u8 kLinkVersion = 1;
 inline constexpr usize kLinkWindow = 64;  // data frames under way in one direction
 
-enum class LinkRole : u8 { kClient, kServer };
+enum class LinkRole : u8 { client, server };
 
 enum class LinkState : u8 {
-    kIdle,        // no session yet
-    kConnecting,  // client: hello sent, no answer yet
-    kAttached,
-    kClosing,  // close() was called; what was written is still being delivered
-    kEnded,    // the session is over, end() says why; what arrived before can still be read
+    idle,        // no session yet
+    connecting,  // client: hello sent, no answer yet
+    attached,
+    closing,  // close() was called; what was written is still being delivered
+    ended,    // the session is over, end() says why; what arrived before can still be read
 };
 
 enum class LinkEnd : u8 {
-    kNone,
-    kClosed,           // close() was called here and has been carried out
-    kClosedByPeer,     // the peer closed
-    kReplaced,         // another client has attached to the server
-    kUnknownSession,   // the server does not know the session: it rebooted
-    kVersionMismatch,  // the server speaks another version of the link
-    kNoAnswer,         // nothing answered the hello
-    kDead,             // no valid frame for longer than the peer may be silent
+    none,
+    closed,            // close() was called here and has been carried out
+    closed_by_peer,    // the peer closed
+    replaced,          // another client has attached to the server
+    unknown_session,   // the server does not know the session: it rebooted
+    version_mismatch,  // the server speaks another version of the link
+    no_answer,         // nothing answered the hello
+    dead,              // no valid frame for longer than the peer may be silent
 };
 
 // A sentence for people, lower case, without full stop.
@@ -71,11 +74,11 @@ struct LinkTimes {
 
 struct LinkStatistics {
     u64 frames_sent = 0;
-    u64 frames_received = 0;       // valid ones of the session
+    u64 frames_received = 0;  // valid ones of the session
     u64 data_sent_again = 0;
-    u64 duplicates = 0;            // data frames received twice
-    u64 void_frames = 0;           // of another session, direction or version
-    u64 beyond_window = 0;         // data frames that the sender had no leave to send
+    u64 duplicates = 0;     // data frames received twice
+    u64 void_frames = 0;    // of another session, direction or version
+    u64 beyond_window = 0;  // data frames that the sender had no leave to send
     u64 pings_sent = 0;
     u64 sessions = 0;
 };
@@ -94,8 +97,8 @@ public:
 
     void on_bytes(std::span<const std::byte> bytes, Nanoseconds now);
     void on_time(Nanoseconds now);
-    // When on_time() is to be called next, or kNever. Whatever can be sent at once is not part of it: call bytes_to_send()
-    // until it gives nothing.
+    // When on_time() is to be called next, or kNever. Whatever can be sent at once is not part of it: call
+    // bytes_to_send() until it gives nothing.
     Nanoseconds next_deadline() const;
     // Fills `out` with the next bytes for the line and returns their number; 0 means there is nothing to send now. The
     // caller paces the line by the size of `out`: every byte given must be sent.
@@ -119,8 +122,8 @@ public:
 
 private:
     struct Outgoing {
-        enum class Progress : u8 { kNew, kSent, kLost, kReceived };
-        Progress progress = Progress::kNew;
+        enum class Progress : u8 { fresh, sent, lost, received };
+        Progress progress = Progress::fresh;
         u8 length = 0;
         u16 transmission = 0;
         std::array<std::byte, kFramePayloadMax> bytes;
@@ -131,7 +134,7 @@ private:
         std::array<std::byte, kFramePayloadMax> bytes;
     };
 
-    bool has_session() const { return state_ == LinkState::kAttached || state_ == LinkState::kClosing; }
+    bool has_session() const { return state_ == LinkState::attached || state_ == LinkState::closing; }
     Outgoing& outgoing(u16 sequence) { return outgoing_[sequence % kLinkWindow]; }
     Incoming& incoming(u16 sequence) { return incoming_[sequence % kLinkWindow]; }
     const Incoming& incoming(u16 sequence) const { return incoming_[sequence % kLinkWindow]; }
@@ -177,11 +180,11 @@ private:
     const LinkRole role_;
     const LinkTimes times_;
     u32 own_epoch_;
-    u32 client_epoch_ = 0;   // server: of the session's client
+    u32 client_epoch_ = 0;  // server: of the session's client
     u32 session_epoch_ = 0;
     u32 former_session_epoch_ = 0;  // server: of the session that a new client replaced
-    LinkState state_ = LinkState::kIdle;
-    LinkEnd end_ = LinkEnd::kNone;
+    LinkState state_ = LinkState::idle;
+    LinkEnd end_ = LinkEnd::none;
     bool restarted_ = false;
 
     // Handshake frames that wait to be sent.

@@ -20,7 +20,7 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 
 Frame sample(std::span<const std::byte> payload) {
     Frame frame;
-    frame.type = FrameType::kData;
+    frame.type = FrameType::data;
     frame.from_server = true;
     frame.epoch = 0x00ff0100;
     frame.sequence = 0x0100;
@@ -47,7 +47,9 @@ std::vector<std::vector<std::byte>> decode(FrameDecoder& decoder, std::span<cons
     return payloads;
 }
 
-TEST(Crc32, KnownValue) { EXPECT_EQ(crc32(bytes_of("123456789")), 0xcbf43926u); }
+TEST(Crc32, KnownValue) {
+    EXPECT_EQ(crc32(bytes_of("123456789")), 0xcbf43926u);
+}
 
 TEST(Frame, ComesBackAsItWas) {
     auto payload = bytes_of("hello");

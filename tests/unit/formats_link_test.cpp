@@ -134,8 +134,8 @@ class World {
 public:
     explicit World(unsigned seed, const LinkTimes& link_times = {})
         : random(seed), times(link_times), up(random, 30'000), down(random, 6'000) {
-        server.link = std::make_unique<LinkEndpoint>(LinkRole::kServer, random(), times);
-        client.link = std::make_unique<LinkEndpoint>(LinkRole::kClient, random(), times);
+        server.link = std::make_unique<LinkEndpoint>(LinkRole::server, random(), times);
+        client.link = std::make_unique<LinkEndpoint>(LinkRole::client, random(), times);
     }
 
     void faults(const Faults& both) { up.faults = down.faults = both; }
@@ -177,7 +177,7 @@ public:
     void attach() {
         client.link->connect(now);
         step();
-        ASSERT_TRUE(run([&] { return client.link->state() == LinkState::kAttached; }, 9'000 * kMillisecond));
+        ASSERT_TRUE(run([&] { return client.link->state() == LinkState::attached; }, 9'000 * kMillisecond));
     }
 
     Bytes random_bytes(usize count) {
@@ -239,7 +239,9 @@ TEST(Link, TenPercentOfEachKindOfBadFrame) {
 TEST(Link, OnePercentOfDamagedBytes) {
     exchange_with({.damage_byte = 0.01}, 4, 40'000, 60'000 * kMillisecond);
 }
-TEST(Link, HalfOfTheFramesLost) { exchange_with({.lose_frame = 0.5}, 5, 20'000, 120'000 * kMillisecond); }
+TEST(Link, HalfOfTheFramesLost) {
+    exchange_with({.lose_frame = 0.5}, 5, 20'000, 120'000 * kMillisecond);
+}
 
 TEST(Link, SendsAgainOnlyWhatWasLost) {
     World world(6);
@@ -256,8 +258,11 @@ TEST(Link, ManySmallRandomSchedules) {
     for (unsigned seed = 0; seed < 10'000; ++seed) {
         std::mt19937 random(seed);
         auto rate = [&] { return random() % 2 == 0 ? 0.0 : (random() % 2 == 0 ? 0.01 : 0.1); };
-        Faults faults{.lose_frame = rate(), .double_frame = rate(), .damage_frame = rate(),
-                      .damage_byte = random() % 8 == 0 ? 0.01 : 0.0, .garbage = rate()};
+        Faults faults{.lose_frame = rate(),
+                      .double_frame = rate(),
+                      .damage_frame = rate(),
+                      .damage_byte = random() % 8 == 0 ? 0.01 : 0.0,
+                      .garbage = rate()};
         exchange_with(faults, seed, random() % 1500, 60'000 * kMillisecond);
         if (::testing::Test::HasFatalFailure()) return;
     }
@@ -271,7 +276,7 @@ TEST(Link, ReaderThatStopsHoldsTheWriterAndLosesNothing) {
     world.server.read_limit = 1000;
     world.step();
     ASSERT_FALSE(world.run([&] { return world.exchanged(); }, 30'000 * kMillisecond));
-    EXPECT_EQ(world.client.link->state(), LinkState::kAttached);
+    EXPECT_EQ(world.client.link->state(), LinkState::attached);
     EXPECT_EQ(world.server.received.size(), 1000u);
     EXPECT_LT(world.client.written, 20'000u);
     EXPECT_EQ(world.server.link->statistics().beyond_window, 0u);
@@ -287,8 +292,8 @@ TEST(Link, IdleSessionLivesAndCostsLittle) {
     World world(8);
     world.attach();
     ASSERT_FALSE(world.run([] { return false; }, 60'000 * kMillisecond));
-    EXPECT_EQ(world.client.link->state(), LinkState::kAttached);
-    EXPECT_EQ(world.server.link->state(), LinkState::kAttached);
+    EXPECT_EQ(world.client.link->state(), LinkState::attached);
+    EXPECT_EQ(world.server.link->state(), LinkState::attached);
     EXPECT_LT(world.client.link->statistics().frames_sent, 200u);
 }
 
@@ -297,8 +302,8 @@ TEST(Link, NothingAtTheOtherEnd) {
     world.up.cut = true;
     world.client.link->connect(world.now);
     world.step();
-    ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::kEnded; }, 20'000 * kMillisecond));
-    EXPECT_EQ(world.client.link->end(), LinkEnd::kNoAnswer);
+    ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::ended; }, 20'000 * kMillisecond));
+    EXPECT_EQ(world.client.link->end(), LinkEnd::no_answer);
     EXPECT_EQ(world.server.link->next_deadline(), kNever);
 }
 
@@ -309,11 +314,13 @@ TEST(Link, LineThatGoesDeadEndsBothSides) {
     world.step();
     world.run([] { return false; }, 100 * kMillisecond);
     world.up.cut = world.down.cut = true;
-    ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::kEnded &&
-                                       world.server.link->state() == LinkState::kEnded; },
-                          15'000 * kMillisecond));
-    EXPECT_EQ(world.client.link->end(), LinkEnd::kDead);
-    EXPECT_EQ(world.server.link->end(), LinkEnd::kDead);
+    ASSERT_TRUE(world.run(
+        [&] {
+            return world.client.link->state() == LinkState::ended && world.server.link->state() == LinkState::ended;
+        },
+        15'000 * kMillisecond));
+    EXPECT_EQ(world.client.link->end(), LinkEnd::dead);
+    EXPECT_EQ(world.server.link->end(), LinkEnd::dead);
 }
 
 TEST(Link, RebootOfTheServerIsNoticedByTheClient) {
@@ -322,11 +329,11 @@ TEST(Link, RebootOfTheServerIsNoticedByTheClient) {
     world.client.to_write = world.random_bytes(20'000);
     world.step();
     world.run([] { return false; }, 100 * kMillisecond);
-    world.server.link = std::make_unique<LinkEndpoint>(LinkRole::kServer, world.random(), world.times);
+    world.server.link = std::make_unique<LinkEndpoint>(LinkRole::server, world.random(), world.times);
     world.server.received.clear();
     world.server.restarts = 0;
-    ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::kEnded; }, 5'000 * kMillisecond));
-    EXPECT_EQ(world.client.link->end(), LinkEnd::kUnknownSession);
+    ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::ended; }, 5'000 * kMillisecond));
+    EXPECT_EQ(world.client.link->end(), LinkEnd::unknown_session);
     // Frames of before the reboot reached nobody; a new session starts clean.
     EXPECT_TRUE(world.server.received.empty());
     world.client.to_write = world.random_bytes(5'000);
@@ -350,7 +357,7 @@ TEST(Link, NewClientReplacesOneThatVanishedInTheMiddle) {
         world.step();
         world.run([] { return false; }, (20 + seed) * kMillisecond);
         // The former client's bytes are still on their way when the new one says hello.
-        world.client.link = std::make_unique<LinkEndpoint>(LinkRole::kClient, world.random(), world.times);
+        world.client.link = std::make_unique<LinkEndpoint>(LinkRole::client, world.random(), world.times);
         world.client.received.clear();
         world.client.to_write = world.random_bytes(3'000);
         world.client.written = 0;
@@ -368,7 +375,7 @@ TEST(Link, FormerClientIsTold) {
     World world(12);
     world.attach();
     auto former = std::move(world.client.link);
-    world.client.link = std::make_unique<LinkEndpoint>(LinkRole::kClient, world.random(), world.times);
+    world.client.link = std::make_unique<LinkEndpoint>(LinkRole::client, world.random(), world.times);
     world.attach();
     world.down.drop_all();
     former->on_time(world.now + 2'000 * kMillisecond);
@@ -378,9 +385,9 @@ TEST(Link, FormerClientIsTold) {
     world.server.link->on_bytes(std::span(chunk).first(count), world.now);
     count = world.server.link->bytes_to_send(chunk, world.now);
     former->on_bytes(std::span(chunk).first(count), world.now);
-    EXPECT_EQ(former->state(), LinkState::kEnded);
-    EXPECT_EQ(former->end(), LinkEnd::kReplaced);
-    EXPECT_EQ(world.server.link->state(), LinkState::kAttached);
+    EXPECT_EQ(former->state(), LinkState::ended);
+    EXPECT_EQ(former->end(), LinkEnd::replaced);
+    EXPECT_EQ(world.server.link->state(), LinkState::attached);
 }
 
 TEST(Link, CloseDeliversWhatWasWritten) {
@@ -393,24 +400,24 @@ TEST(Link, CloseDeliversWhatWasWritten) {
         ASSERT_EQ(world.client.written, 5'000u);
         world.client.link->close(world.now);
         EXPECT_EQ(world.client.link->write(world.client.to_write), 0u);
-        ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::kEnded; }, 20'000 * kMillisecond));
-        EXPECT_EQ(world.client.link->end(), LinkEnd::kClosed);
+        ASSERT_TRUE(world.run([&] { return world.client.link->state() == LinkState::ended; }, 20'000 * kMillisecond));
+        EXPECT_EQ(world.client.link->end(), LinkEnd::closed);
         ASSERT_EQ(world.server.received, world.client.to_write);
-        EXPECT_EQ(world.server.link->state(), LinkState::kEnded);
-        EXPECT_EQ(world.server.link->end(), LinkEnd::kClosedByPeer);
+        EXPECT_EQ(world.server.link->state(), LinkState::ended);
+        EXPECT_EQ(world.server.link->end(), LinkEnd::closed_by_peer);
     }
 }
 
 TEST(Link, OtherVersionIsRefused) {
-    LinkEndpoint server(LinkRole::kServer, 1);
+    LinkEndpoint server(LinkRole::server, 1);
     std::byte version[1] = {std::byte{99}};
     Frame hello;
-    hello.type = FrameType::kHello;
+    hello.type = FrameType::hello;
     hello.epoch = 5;
     hello.payload = version;
     std::array<std::byte, kFrameWireMax> wire;
     server.on_bytes(std::span(wire).first(encode_frame(hello, wire)), 1);
-    EXPECT_EQ(server.state(), LinkState::kIdle);
+    EXPECT_EQ(server.state(), LinkState::idle);
     std::byte answer[kFrameWireMax];
     usize count = server.bytes_to_send(answer, 1);
     FrameDecoder decoder;
@@ -419,17 +426,17 @@ TEST(Link, OtherVersionIsRefused) {
         if (auto frame = decoder.push(answer[i])) reset = frame;
     }
     ASSERT_TRUE(reset);
-    EXPECT_EQ(reset->type, FrameType::kReset);
+    EXPECT_EQ(reset->type, FrameType::reset);
     EXPECT_EQ(reset->epoch, 5u);
 }
 
 TEST(Link, OwnEchoIsIgnored) {
-    LinkEndpoint client(LinkRole::kClient, 1);
+    LinkEndpoint client(LinkRole::client, 1);
     client.connect(1);
     std::byte wire[kFrameWireMax];
     usize count = client.bytes_to_send(wire, 1);
     client.on_bytes(std::span(wire).first(count), 2);
-    EXPECT_EQ(client.state(), LinkState::kConnecting);
+    EXPECT_EQ(client.state(), LinkState::connecting);
     EXPECT_EQ(client.statistics().void_frames, 1u);
 }
 
