@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arch/x86_64/interrupt_frame.h"
+#include "arch/x86_64/offsets.h"
 #include "arch/x86_64/upcalls.h"
 #include "base/types.h"
 
@@ -37,7 +38,7 @@ inline constexpr u32 kVectorStop = 0xf1;        // stand still (sync.h)
 inline constexpr u32 kVectorSpurious = 0xff;    // low four bits set: older local APICs insist on it [intel/vol3 §10.9]
 
 // In InterruptFrame::vector of the record that the return hook builds: no vector.
-inline constexpr u32 kVectorReturnHook = 0x100;
+inline constexpr u32 kVectorReturnHook = GRAFT_VECTOR_RETURN_HOOK;
 
 // Fills the descriptor table (the same for all processors). Context: boot processor, once, before load_interrupt_table().
 void init_interrupt_table();

@@ -27,11 +27,11 @@ struct PerCpu {
     void* kernel;                // the kernel's own per-processor data (kernel/processor.h)
 };
 
-inline constexpr u32 kPerCpuSelf = 0;
-inline constexpr u32 kPerCpuContext = 8;
-inline constexpr u32 kPerCpuHookOriginal = 16;
-inline constexpr u32 kPerCpuScratch = 24;
-inline constexpr u32 kPerCpuPatchState = 32;
+inline constexpr u32 kPerCpuSelf = GRAFT_PERCPU_SELF;
+inline constexpr u32 kPerCpuContext = GRAFT_PERCPU_CONTEXT;
+inline constexpr u32 kPerCpuHookOriginal = GRAFT_PERCPU_HOOK_ORIGINAL;
+inline constexpr u32 kPerCpuScratch = GRAFT_PERCPU_SCRATCH;
+inline constexpr u32 kPerCpuPatchState = GRAFT_PERCPU_PATCH_STATE;
 static_assert(offsetof(PerCpu, self) == kPerCpuSelf);
 static_assert(offsetof(PerCpu, context) == kPerCpuContext);
 static_assert(offsetof(PerCpu, hook_original) == kPerCpuHookOriginal);
@@ -39,7 +39,7 @@ static_assert(offsetof(PerCpu, scratch) == kPerCpuScratch);
 static_assert(offsetof(PerCpu, patch_state) == kPerCpuPatchState);
 
 // Context: the caller must not be moved to another processor while it uses the result (interrupts or preemption off).
-inline PerCpu& this_cpu() {
+[[gnu::always_inline]] inline PerCpu& this_cpu() {
     PerCpu* self;
     asm volatile("movq %%gs:0, %0" : "=r"(self));
     return *self;

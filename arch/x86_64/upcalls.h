@@ -14,6 +14,11 @@ namespace graft::arch {
 inline constexpr u32 kExitMove = 1;     // the interrupted task is clear: write the transition's target as its patch state
 inline constexpr u32 kExitPreempt = 2;  // call graft_upcall_preempt() before returning to the task
 
+// Why permanent code moved a task: graft_upcall_moved()'s argument, equal to patch::MoveCause.
+inline constexpr u32 kMovedByInterrupt = 1;
+inline constexpr u32 kMovedByHook = 2;
+inline constexpr u32 kMovedByBirth = 3;
+
 }  // namespace graft::arch
 
 extern "C" {

@@ -1,0 +1,43 @@
+// Breakpoints: part of the protocol by which call sites are written (pure/poke_plan.h). A breakpoint at a known site goes to
+// the site's current target, whatever the bytes there say by now; it never tries again, and a known site is never fatal.
+
+#include "arch/x86_64/call_sites.h"
+#include "arch/x86_64/permanent/state.h"
+
+namespace graft::arch {
+
+namespace permanent {
+
+CallSite* call_sites;
+usize call_site_count;
+
+namespace {
+
+CallSite* find(u64 entry) {
+    usize low = 0;
+    usize high = call_site_count;
+    while (low < high) {
+        usize middle = low + (high - low) / 2;
+        if (call_sites[middle].entry < entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == call_site_count || call_sites[low].entry != entry) return nullptr;
+    return &call_sites[low];
+}
+
+}  // namespace
+
+bool redirect_breakpoint(InterruptFrame* frame) {
+    CallSite* site = find(frame->rip - 1);
+    if (!site) return false;
+    frame->rip = site->target.load(std::memory_order_acquire);
+    return true;
+}
+
+}  // namespace permanent
+
+CallSite* find_call_site(VirtAddr entry) { return permanent::find(entry.value); }
+
+}  // namespace graft::arch
