@@ -204,7 +204,7 @@ private:
         if (!stepped_hook_slot && random() % 131 == 0) hook(*task, VirtAddr(rip));
         if (stepped_hook_slot && random() % 1009 == 0) take_off_hook();
         Registers machine = all_of(context);
-        compare(*task, machine, true);
+        compare(*task, machine);
         if (code.trampoline.contains(VirtAddr(rip))) ++in_trampoline;
         if (VirtAddr(rip) == VirtAddr(stepped_hook)) ++at_hook_entry;
         if (steps % 16 == 0) compare_other(*task);
@@ -312,7 +312,7 @@ private:
         return {VirtAddr(stepped_hook_slot), VirtAddr(stepped_hook_original)};
     }
 
-    void compare(TaskStack& task, const Registers& registers, bool here) {
+    void compare(TaskStack& task, const Registers& registers) {
         DirectStackReader memory;
         Walker walker(code, memory, task.segments, registers, record_of(task), true);
         VirtAddr pc(registers.get(Register::rip));
@@ -329,7 +329,7 @@ private:
             if (left == 0) break;
             const ShadowFrame& expected = task.shadow[--left];
             bool call = expected.kind == ShadowFrame::Kind::call;
-            bool slot_is_gone = here && hook_fired_ && pc == VirtAddr(stepped_hook) && frame.interrupted;
+            bool slot_is_gone = hook_fired_ && pc == VirtAddr(stepped_hook) && frame.interrupted;
             VirtAddr slot = call && !slot_is_gone ? expected.slot : VirtAddr();
             if (frame.return_slot != slot) return differ("slot", task, &frame, slot);
             saved_slot = call ? VirtAddr() : expected.slot;
@@ -345,8 +345,7 @@ private:
         // While the switch itself runs, both stacks are in between.
         if (stepped_current == index) return;
         ++walks_of_others;
-        compare(tasks[index], Registers::switched_out(VirtAddr(stepped_switch_resume), VirtAddr(stepped_saved_rsp[index])),
-                false);
+        compare(tasks[index], Registers::switched_out(VirtAddr(stepped_switch_resume), VirtAddr(stepped_saved_rsp[index])));
     }
 
     void flip_bits(TaskStack& task, const Registers& registers) {

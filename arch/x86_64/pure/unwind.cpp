@@ -126,6 +126,8 @@ bool Walker::leave_by_rules(Frame& frame) {
     auto row = find_row(*fde, frame.lookup_pc);
     if (!row) return refuse(Unreliable::bad_frame_information);
     if (!compute_cfa(row->cfa, frame.cfa)) return false;
+    // An interrupt entry's own stack may be another one than its frame address's.
+    if (!fde->signal_frame && frame.cfa <= stack_pointer()) return refuse(Unreliable::frame_not_growing);
 
     Registers caller = registers_;
     for (Register saved : kCalleeSaved)
@@ -142,7 +144,6 @@ bool Walker::leave_by_rules(Frame& frame) {
 }
 
 bool Walker::leave_called(Frame& frame, const Registers& caller) {
-    if (frame.cfa <= stack_pointer()) return refuse(Unreliable::frame_not_growing);
     frame.return_slot = frame.cfa - kWord;
     u64 address = 0;
     if (!read_slot(frame.return_slot, address)) return false;
