@@ -31,7 +31,7 @@ inline constexpr usize kKlpMaxRanges = 8;               // parts of one old func
 inline constexpr usize kKlpMaxPatchName = 200;          // also of a set
 inline constexpr usize kKlpMaxText = 200;               // version, fixes, built_from, built_with
 inline constexpr usize kKlpMaxDescription = 1024;
-inline constexpr usize kKlpMaxSymbolName = 4096;        // a linkage name
+inline constexpr usize kKlpMaxSymbolName = 1024;        // a linkage name
 
 // ---- the envelope ---------------------------------------------------------------------------------------------------
 

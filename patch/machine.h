@@ -124,7 +124,6 @@ enum class MachineFailure : u8 {
     no_memory,         // pages, address space in reach, or records
     bad_frames,        // an unwind table is malformed, claims foreign code or leaves a function uncovered
     site_mismatch,     // the bytes at a call site are not what they must be: found/expected
-    constructor_failed,
 };
 
 struct MachineError {
@@ -261,6 +260,8 @@ public:
     // running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and examined there.
     // Returns when each task that existed at its start was examined once.
     virtual void sweep() = 0;
+    // Whenever this becomes 0 by a move, or is 0 at the end of a sweep, the machine has its worker call
+    // Registry::complete().
     // Context: any. Tasks, idle tasks included, whose patch state is not the target.
     [[nodiscard]] virtual u64 tasks_to_move() const = 0;
     // Since begin_transition().
@@ -271,7 +272,8 @@ public:
     virtual void survey(const Examiner& examiner, SurveySink& sink) = 0;
 
     // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
-    //    not free memory, not the core's own records. Processors are stopped meanwhile.
+    //    not free memory, not the core's own records, and neither stack nor registers of the calling task, whose frames are
+    //    the core's. Processors are stopped meanwhile.
     virtual void find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) = 0;
 
     // -- time and log

@@ -1,0 +1,80 @@
+#include "patch/history.h"
+
+namespace graft::patch {
+
+namespace {
+
+void append_seconds(TextBuffer& out, u64 ns) {
+    u64 microseconds = ns / 1000;
+    out.append(microseconds / 1'000'000, ".");
+    u64 fraction = microseconds % 1'000'000;
+    for (u64 digit = 100'000; digit > 1 && fraction < digit; digit /= 10) out.append('0');
+    out.append(fraction);
+}
+
+void append_end(const HistoryRecord& record, TextBuffer& out) {
+    out.append("\tturns=", record.turns, "\tseconds=");
+    append_seconds(out, record.duration_ns);
+    for (usize cause = 0; cause < kMoveCauseCount; ++cause) {
+        out.append("\t", name_of(static_cast<MoveCause>(cause)), "=", record.moves[cause]);
+    }
+}
+
+}  // namespace
+
+std::string_view name_of(HistoryEvent event) {
+    constexpr std::array<std::string_view, kHistoryEventCount> kNames = {
+        "refused", "load-started", "unload-started", "turned", "loaded", "unloaded", "lingers", "freed", "stuck"};
+    return kNames[static_cast<usize>(event)];
+}
+
+std::string_view name_of(MoveCause cause) {
+    constexpr std::array<std::string_view, kMoveCauseCount> kNames = {"walk", "interrupt", "hook", "birth", "exit"};
+    return kNames[static_cast<usize>(cause)];
+}
+
+void render(const HistoryRecord& record, TextBuffer& out) {
+    out.append(record.number, "\t");
+    append_seconds(out, record.time_ns);
+    out.append("\t", name_of(record.event), "\t", record.patch.view());
+    switch (record.event) {
+        case HistoryEvent::refused:
+        case HistoryEvent::stuck:
+            out.append("\treason=");
+            render(record.refusal, out);
+            return;
+        case HistoryEvent::turned:
+            out.append("\tturns=", record.turns);
+            return;
+        case HistoryEvent::loaded:
+        case HistoryEvent::unloaded:
+            append_end(record, out);
+            return;
+        case HistoryEvent::lingers:
+            out.append("\tplace=", hex(record.place), "\tword=", hex(record.word), "\treferences=", record.references);
+            return;
+        case HistoryEvent::load_started:
+        case HistoryEvent::unload_started:
+        case HistoryEvent::freed:
+            return;
+    }
+}
+
+u64 History::add(HistoryRecord record) {
+    record.number = next_number_++;
+    ring_[record.number % kHistorySize] = record;
+    return record.number;
+}
+
+u64 History::first_number() const {
+    return next_number_ > kHistorySize ? next_number_ - kHistorySize : 1;
+}
+
+usize History::read(u64 from, std::span<HistoryRecord> out) const {
+    u64 number = from < first_number() ? first_number() : from;
+    usize count = 0;
+    for (; number < next_number_ && count < out.size(); ++number) out[count++] = ring_[number % kHistorySize];
+    return count;
+}
+
+}  // namespace graft::patch

@@ -1,0 +1,70 @@
+// History: what happened to patches, as numbered records in a ring. A number is never used twice, so a reader that comes
+// late sees from the numbers how many records it missed.
+//
+// Locking: the registry's lock. Context: task.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+#include "base/text.h"
+#include "base/types.h"
+#include "patch/machine.h"
+#include "patch/refusal.h"
+
+namespace graft::patch {
+
+inline constexpr usize kHistorySize = 256;  // records kept
+
+enum class HistoryEvent : u8 {
+    refused,         // a load: refusal says why; nothing has changed
+    load_started,    // the patch's functions are live, tasks move
+    unload_started,  // tasks move back
+    turned,          // a running transition was reversed
+    loaded,          // a transition ended with the patch in force; `turns` odd: an unload that was reversed
+    unloaded,        // a transition ended with the patch out of force; `turns` odd: a load that was reversed
+    lingers,         // unloaded, but something still points into it; place and word say what
+    freed,           // its memory is free again
+    stuck,           // all tasks moved, but the call sites can't be settled: refusal says why
+};
+inline constexpr usize kHistoryEventCount = 9;
+
+struct HistoryRecord {
+    u64 number = 0;  // from 1
+    u64 time_ns = 0;
+    HistoryEvent event = HistoryEvent::refused;
+    Label<200> patch;
+    Refusal refusal;          // refused, stuck
+    u32 turns = 0;            // loaded, unloaded, turned: how often the transition was reversed
+    u64 duration_ns = 0;      // loaded, unloaded: since the transition began
+    MoveCounts moves{};       // loaded, unloaded: by MoveCause
+    u64 place = 0, word = 0;  // lingers: the first reference found
+    u64 references = 0;       // lingers: how many
+};
+
+std::string_view name_of(HistoryEvent event);
+std::string_view name_of(MoveCause cause);
+
+// One line without its end: number, seconds since boot, event, patch, then `key=value` columns, separated by tabs.
+void render(const HistoryRecord& record, TextBuffer& out);
+
+class History {
+public:
+    // Numbers the record, keeps it and returns its number.
+    u64 add(HistoryRecord record);
+
+    // 0 as long as there is none.
+    u64 last_number() const { return next_number_ - 1; }
+    // The oldest one that is kept; last_number() + 1 when there is none.
+    u64 first_number() const;
+
+    // Copies records from number `from` on (or from the oldest that is kept, if that one is gone) and returns how many.
+    usize read(u64 from, std::span<HistoryRecord> out) const;
+
+private:
+    std::array<HistoryRecord, kHistorySize> ring_{};
+    u64 next_number_ = 1;
+};
+
+}  // namespace graft::patch

@@ -1,0 +1,241 @@
+// What the registry tells: views, plans, history, log.
+#include "patch/registry.h"
+
+namespace graft::patch {
+
+namespace {
+
+u64 size_of(const FunctionInfo& function) {
+    u64 size = 0;
+    for (AddressRange part : function.parts()) size += part.size();
+    return size;
+}
+
+FunctionView view_of(const FunctionInfo& function) {
+    FunctionView view;
+    view.name = function.name;
+    view.position = function.position;
+    view.entry = function.entry;
+    view.old_size = size_of(function);
+    return view;
+}
+
+FunctionView view_of(const Func& func) {
+    FunctionView view = view_of(func.old);
+    view.new_function = func.new_function;
+    view.new_size = func.new_size;
+    view.patched = func.stack != nullptr;
+    return view;
+}
+
+FunctionView view_of_hold(const FunctionInfo& function) {
+    FunctionView view = view_of(function);
+    view.hold = true;
+    return view;
+}
+
+class SurveyToPlan final : public SurveySink {
+public:
+    explicit SurveyToPlan(PlanSink& sink) : sink_(sink) {}
+    void not_clear(u64 task, Verdict::Kind why) override { sink_.holder(task, why); }
+
+private:
+    PlanSink& sink_;
+};
+
+// Who would hold the transition of this plan?
+void survey(Machine& machine, const Plan& plan, PlanSink& sink) {
+    PlannedChange change;
+    if (!change.reserve(machine, plan.funcs().size() + plan.holds().size())) {
+        sink.refusal(Refusal{RefusalCode::no_memory, 0, 0, 0, plan.metadata().name(), {}});
+        return;
+    }
+    for (const PlannedFunc& func : plan.funcs()) change.add(func.old);
+    for (const FunctionInfo& hold : plan.holds()) change.add(hold);
+    change.close();
+    SurveyToPlan to_plan(sink);
+    machine.survey(change, to_plan);
+}
+
+void show_functions(const Plan& plan, PlanSink& sink) {
+    for (const PlannedFunc& func : plan.funcs()) {
+        FunctionView view = view_of(func.old);
+        view.new_size = func.size;
+        sink.function(view);
+    }
+    for (const FunctionInfo& hold : plan.holds()) sink.function(view_of_hold(hold));
+}
+
+PatchView view_of(const Plan& plan, std::string_view name) {
+    const auto& metadata = plan.metadata();
+    PatchView view;
+    view.name = name;
+    view.set = metadata.set() == metadata.name() ? name : metadata.set();
+    view.version = metadata.version();
+    view.description = metadata.description();
+    view.fixes = metadata.fixes();
+    view.built_from = metadata.built_from();
+    view.built_with = metadata.built_with();
+    view.endless = plan.is_endless();
+    view.func_count = plan.funcs().size();
+    view.hold_count = plan.holds().size();
+    view.memory_bytes = plan.size(Area::text) + plan.size(Area::rodata) + plan.size(Area::data);
+    return view;
+}
+
+}  // namespace
+
+// ---- plan -----------------------------------------------------------------------------------------------------------
+
+void Registry::plan(std::span<const std::byte> file, std::string_view name, const LoadOptions& options, PlanSink& sink) {
+    MachineGuard guard(machine_);
+    auto tell = [&](const RefusalResult<void>& result) {
+        if (!result) sink.refusal(result.error());
+    };
+    auto plan = Plan::parse(machine_, file, {.allow_endless = options.allow_endless});
+    if (!plan) {
+        sink.refusal(plan.error());
+        return;
+    }
+    if (name.empty()) name = plan->metadata().name();
+    sink.patch(patch::view_of(*plan, name));
+    show_functions(*plan, sink);
+    tell(check_idle());
+    tell(check_name(name));
+    for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old));
+    for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold));
+    if (!transition_) survey(machine_, *plan, sink);
+}
+
+// ---- views ----------------------------------------------------------------------------------------------------------
+
+PatchView Registry::view_of(const Patch& patch) const {
+    const PatchMemory& memory = patch.object.memory();
+    PatchView view;
+    view.name = patch.texts.name;
+    view.set = patch.texts.set;
+    view.version = patch.texts.version;
+    view.description = patch.texts.description;
+    view.fixes = patch.texts.fixes;
+    view.built_from = patch.texts.built_from;
+    view.built_with = patch.texts.built_with;
+    view.stage = patch.stage;
+    view.enabled = patch.stage == Stage::appearing || patch.stage == Stage::enabled;
+    view.in_transition = patch.is_in_transition();
+    view.endless = patch.endless;
+    view.func_count = patch.funcs.size();
+    view.hold_count = patch.holds.size();
+    view.text = memory.text;
+    view.rodata = memory.rodata;
+    view.data = memory.data;
+    view.memory_bytes = patch.object.memory_bytes();
+    view.loaded_ns = patch.loaded_ns;
+    return view;
+}
+
+void Registry::visit_patches(PatchVisitor& visitor) {
+    MachineGuard guard(machine_);
+    for (Patch& patch : patches_) visitor.patch(view_of(patch));
+}
+
+bool Registry::visit_patch(std::string_view name, PatchVisitor& visitor) {
+    MachineGuard guard(machine_);
+    Patch* patch = find_registered(name);
+    if (patch == nullptr) return false;
+    visitor.patch(view_of(*patch));
+    return true;
+}
+
+bool Registry::visit_functions(std::string_view name, FunctionVisitor& visitor) {
+    MachineGuard guard(machine_);
+    Patch* patch = find_registered(name);
+    if (patch == nullptr) return false;
+    for (const Func& func : patch->funcs) visitor.function(patch::view_of(func));
+    for (const Hold& hold : patch->holds) visitor.function(view_of_hold(hold.function));
+    return true;
+}
+
+void Registry::visit_lingering(LingeringVisitor& visitor) {
+    MachineGuard guard(machine_);
+    for (Patch& patch : lingering_) {
+        usize kept = patch.reference_count < patch.places.size() ? patch.reference_count : patch.places.size();
+        visitor.lingering(patch.texts.name, std::span(patch.places).first(kept), patch.reference_count);
+    }
+}
+
+std::optional<TransitionView> Registry::transition() {
+    MachineGuard guard(machine_);
+    if (!transition_) return std::nullopt;
+    TransitionView view;
+    view.patch.assign(transition_->patch().texts.name);
+    view.appearing = transition_->is_appearing();
+    view.turns = transition_->turns();
+    view.began_ns = transition_->began_ns();
+    view.tasks_to_move = machine_.tasks_to_move();
+    view.moves = machine_.moves();
+    return view;
+}
+
+// ---- history and log ------------------------------------------------------------------------------------------------
+
+usize Registry::read_history(u64 from, std::span<HistoryRecord> out, u64& last) {
+    MachineGuard guard(machine_);
+    last = history_.last_number();
+    return history_.read(from, out);
+}
+
+void Registry::record(HistoryEvent event, std::string_view patch) {
+    HistoryRecord entry;
+    entry.event = event;
+    entry.patch.assign(patch);
+    if (transition_) entry.turns = transition_->turns();
+    publish(entry);
+}
+
+void Registry::record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal) {
+    HistoryRecord entry;
+    entry.event = event;
+    entry.patch.assign(patch);
+    entry.refusal = refusal;
+    publish(entry);
+}
+
+void Registry::record_end(const Patch& patch, bool in_force, const Transition& transition, const MoveCounts& moves) {
+    HistoryRecord entry;
+    entry.event = in_force ? HistoryEvent::loaded : HistoryEvent::unloaded;
+    entry.patch.assign(patch.texts.name);
+    entry.turns = transition.turns();
+    entry.duration_ns = machine_.now_ns() - transition.began_ns();
+    entry.moves = moves;
+    publish(entry);
+}
+
+void Registry::record_lingering(const Patch& patch) {
+    HistoryRecord entry;
+    entry.event = HistoryEvent::lingers;
+    entry.patch.assign(patch.texts.name);
+    entry.place = patch.places[0].place.value;
+    entry.word = patch.places[0].word;
+    entry.references = patch.reference_count;
+    publish(entry);
+}
+
+void Registry::publish(HistoryRecord entry) {
+    entry.time_ns = machine_.now_ns();
+    history_.add(entry);
+    machine_.history_grew();
+
+    Text<768> line;
+    line.append("patch ", entry.patch.empty() ? std::string_view("(unnamed)") : entry.patch.view(), ": ", name_of(entry.event));
+    bool is_refusal = entry.event == HistoryEvent::refused || entry.event == HistoryEvent::stuck;
+    if (is_refusal) {
+        line.append(": ");
+        render(entry.refusal, line);
+    }
+    if (entry.event == HistoryEvent::lingers) {
+        line.append(": ", hex(entry.word), " stands at ", hex(entry.place), ", ", entry.references, " such places");
+    }
+    machine_.log(is_refusal ? LogLevel::warning : LogLevel::info, line.view());
+}
+
+}  // namespace graft::patch

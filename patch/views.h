@@ -1,0 +1,93 @@
+// Views: what the registry shows of itself. All of them are valid only during the call that hands them out, which runs
+// under the registry's lock: a visitor copies what it wants to keep, and neither sleeps nor calls the registry. Addresses
+// are kept as text: as words in searched memory they would look like references and keep a patch from being freed.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "base/types.h"
+#include "patch/machine.h"
+#include "patch/refusal.h"
+
+namespace graft::patch {
+
+// Where a patch is in its life; the table of changes is in patch/registry.h.
+enum class Stage : u8 { loading, appearing, enabled, disappearing, lingering };
+
+std::string_view name_of(Stage stage);
+
+struct PatchView {
+    std::string_view name, set, version, description, fixes, built_from, built_with;
+    Stage stage = Stage::loading;
+    bool enabled = false;  // registered and not on its way out
+    bool in_transition = false;
+    bool endless = false;  // has functions that never return
+    usize func_count = 0;
+    usize hold_count = 0;
+    AddressRange text, rodata, data;  // empty in a plan
+    u64 memory_bytes = 0;             // of the three, without padding to pages
+    u64 loaded_ns = 0;                // when load() began its transition
+};
+
+struct FunctionView {
+    std::string_view name;  // linkage name
+    u32 position = 0;
+    VirtAddr entry;         // the old function
+    u64 old_size = 0;       // bytes of all its parts
+    VirtAddr new_function;  // null for a hold and in a plan
+    u64 new_size = 0;
+    bool hold = false;
+    bool patched = false;   // its func is on its func stack now
+};
+
+struct TransitionView {
+    Label<200> patch;
+    bool appearing = false;
+    u32 turns = 0;
+    u64 began_ns = 0;
+    u64 tasks_to_move = 0;
+    MoveCounts moves{};
+};
+
+class PatchVisitor {
+public:
+    virtual void patch(const PatchView& view) = 0;
+
+protected:
+    ~PatchVisitor() = default;
+};
+
+class FunctionVisitor {
+public:
+    virtual void function(const FunctionView& view) = 0;
+
+protected:
+    ~FunctionVisitor() = default;
+};
+
+class LingeringVisitor {
+public:
+    // `total` references were found when it was looked for them last; the first few of them.
+    virtual void lingering(std::string_view patch, std::span<const Reference> places, u64 total) = 0;
+
+protected:
+    ~LingeringVisitor() = default;
+};
+
+// The answer to "would this patch load, and what would it do?".
+class PlanSink {
+public:
+    // First, unless the file can't be read that far.
+    virtual void patch(const PatchView& view) = 0;
+    virtual void function(const FunctionView& view) = 0;
+    // A task that the transition would have to wait for.
+    virtual void holder(u64 task, Verdict::Kind why) = 0;
+    // One for each thing in the way; none means that it would load.
+    virtual void refusal(const Refusal& refusal) = 0;
+
+protected:
+    ~PlanSink() = default;
+};
+
+}  // namespace graft::patch
