@@ -212,7 +212,7 @@ Step Interpreter::execute_extended(u8 byte) {
         case Operation::expression:
             return set_expression_rule();
         case Operation::gnu_args_size:
-            GRAFT_TRY(take_offset(1, false));
+            (void)GRAFT_TRY(take_offset(1, false));
             return {};
     }
     return error(FrameFault::unknown_operation, 0, byte);

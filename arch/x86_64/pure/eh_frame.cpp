@@ -230,7 +230,7 @@ Result<std::optional<FdeView>, FrameError> FdeCursor::next_entry() {
         position_ = entry->end;
         if (entry->id != 0) return GRAFT_TRY(parse_fde_entry(table_, *entry));
         // A CIE that no function names is read all the same: nothing in a table is passed over unread.
-        GRAFT_TRY(parse_cie(table_, *entry));
+        (void)GRAFT_TRY(parse_cie(table_, *entry));
     }
 }
 
