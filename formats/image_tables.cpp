@@ -70,8 +70,8 @@ Result<void, ImageTablesError> ImageTables::check_symbols() const {
         previous = entry.offset;
         if (entry.name >= header_.strings_size || entry.display >= header_.strings_size)
             return fail(ImageTablesError{Reason::name_outside, i, entry.name, header_.strings_size});
-        bool known = entry.type == SymbolType::function || entry.type == SymbolType::object ||
-                     entry.type == SymbolType::mark;
+        bool known =
+            entry.type == SymbolType::function || entry.type == SymbolType::object || entry.type == SymbolType::mark;
         if (!known || entry.offset + entry.size < entry.offset)
             return fail(ImageTablesError{Reason::bad_symbol, i, static_cast<u8>(entry.type), entry.size});
         if (entry.parent >= header_.symbol_count)
@@ -159,7 +159,8 @@ u32 ImageTables::symbols_not_after(u32 offset) const {
 std::optional<u32> ImageTables::symbol_at(VirtAddr address) const {
     auto offset = offset_of(address);
     if (!offset) return std::nullopt;
-    // Downwards to the nearest address with a function or object; of its symbols the first one that reaches is canonical.
+    // Downwards to the nearest address with a function or object; of its symbols the first one that reaches is
+    // canonical.
     std::optional<u32> nearest;
     std::optional<u32> found;
     for (u32 i = symbols_not_after(*offset); i-- > 0;) {

@@ -5,13 +5,13 @@
 // Layout (little endian, every array 4-aligned, all positions in bytes from the start of the section):
 //
 //   ImageTablesHeader
-//   ImageSymbol[symbol_count]     at symbols_at     sorted by (offset, alias rank): the canonical name of an address first
-//   u32[symbol_count]             at name_order_at  symbol indices, sorted by (linkage name, offset)
+//   ImageSymbol[symbol_count]     at symbols_at     sorted by (offset, alias rank): the canonical name of an address
+//   first u32[symbol_count]             at name_order_at  symbol indices, sorted by (linkage name, offset)
 //   ImageFrame[frame_count]       at frames_at      sorted by begin, without overlap
 //   char[strings_size]            at strings_at     NUL-terminated names; string 0 is empty
 //
-// "Offset" always means bytes from image_base (the link address __image_begin). Code and data of the 32-bit start, which
-// runs below the image's addresses, isn't listed: it is over before the tables are read.
+// "Offset" always means bytes from image_base (the link address __image_begin). Code and data of the 32-bit start,
+// which runs below the image's addresses, isn't listed: it is over before the tables are read.
 //
 // Invariants, checked by open() and relied on afterwards: all arrays and names lie within the section, the orders above
 // hold, parents are no children themselves, frames don't overlap.
@@ -75,9 +75,9 @@ enum SymbolFlags : u8 {
 struct ImageSymbol {
     u32 offset;
     u32 size;
-    u32 name;     // linkage name, position in the strings
-    u32 display;  // demangled name; equals `name` where there is nothing to demangle
-    u32 parent;   // index of the symbol that it is a part of; its own index unless kSymbolChild
+    u32 name;      // linkage name, position in the strings
+    u32 display;   // demangled name; equals `name` where there is nothing to demangle
+    u32 parent;    // index of the symbol that it is a part of; its own index unless kSymbolChild
     u16 position;  // rank of its address among the symbols with its linkage name, from 1
     SymbolType type;
     u8 flags;
@@ -121,12 +121,8 @@ public:
     const ImageTablesHeader& header() const { return header_; }
     const BuildId& build_id() const { return header_.build_id; }
     VirtAddr image_base() const { return VirtAddr(header_.image_base); }
-    AddressRange text() const {
-        return {image_base() + header_.text_begin, image_base() + header_.text_end};
-    }
-    AddressRange eh_frame() const {
-        return AddressRange::of(image_base() + header_.eh_frame, header_.eh_frame_size);
-    }
+    AddressRange text() const { return {image_base() + header_.text_begin, image_base() + header_.text_end}; }
+    AddressRange eh_frame() const { return AddressRange::of(image_base() + header_.eh_frame, header_.eh_frame_size); }
 
     u32 symbol_count() const { return header_.symbol_count; }
     // `index` < symbol_count().
@@ -134,9 +130,7 @@ public:
     std::string_view name(const ImageSymbol& symbol) const { return string(symbol.name); }
     std::string_view display_name(const ImageSymbol& symbol) const { return string(symbol.display); }
     VirtAddr address(const ImageSymbol& symbol) const { return image_base() + symbol.offset; }
-    AddressRange range(const ImageSymbol& symbol) const {
-        return AddressRange::of(address(symbol), symbol.size);
-    }
+    AddressRange range(const ImageSymbol& symbol) const { return AddressRange::of(address(symbol), symbol.size); }
 
     // The canonical function or object whose range holds `address`; one without a size counts as one byte.
     std::optional<u32> symbol_at(VirtAddr address) const;

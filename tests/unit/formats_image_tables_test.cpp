@@ -11,8 +11,8 @@ namespace {
 
 using namespace formats;
 using Reason = ImageTablesError::Reason;
-using tools::TableSymbol;
 using tools::TablesInput;
+using tools::TableSymbol;
 
 constexpr u64 kBase = 0xffffffff80200000;
 

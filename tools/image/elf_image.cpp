@@ -65,7 +65,8 @@ void ElfImage::read_symbols() {
             unsigned type = GELF_ST_TYPE(symbol.st_info);
             bool local = GELF_ST_BIND(symbol.st_info) == STB_LOCAL;
             if (type == STT_FILE) file = name;
-            if (type == STT_FILE || type == STT_SECTION || symbol.st_shndx == SHN_UNDEF || name == nullptr || *name == 0)
+            if (type == STT_FILE || type == STT_SECTION || symbol.st_shndx == SHN_UNDEF || name == nullptr ||
+                *name == 0)
                 continue;
             symbols_.push_back({name, local ? file : "", symbol.st_value, symbol.st_size, type, local});
             if (!local) globals_[name] = symbol.st_value;

@@ -22,7 +22,7 @@ struct ElfSymbol {
     std::string file;  // the translation unit of a local symbol, else empty
     u64 address;
     u64 size;
-    unsigned type;     // STT_*
+    unsigned type;  // STT_*
     bool local;
 };
 

@@ -6,6 +6,7 @@
 #include <elfutils/libdw.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 namespace graft::tools {
@@ -38,7 +39,15 @@ std::string demangled(const std::string& name) {
     return result;
 }
 
-u64 Instruction::next() const { return address + decoded.length; }
+std::string hex_text(u64 value) {
+    char text[24];
+    std::snprintf(text, sizeof(text), "0x%llx", static_cast<unsigned long long>(value));
+    return text;
+}
+
+u64 Instruction::next() const {
+    return address + decoded.length;
+}
 
 std::optional<u64> Instruction::direct_target() const {
     if (decoded.operand_count == 0 || operands[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE) return std::nullopt;
@@ -47,11 +56,15 @@ std::optional<u64> Instruction::direct_target() const {
     return target;
 }
 
-bool Instruction::is_call() const { return decoded.meta.category == ZYDIS_CATEGORY_CALL; }
+bool Instruction::is_call() const {
+    return decoded.meta.category == ZYDIS_CATEGORY_CALL;
+}
 bool Instruction::is_jump() const {
     return decoded.meta.category == ZYDIS_CATEGORY_UNCOND_BR || decoded.meta.category == ZYDIS_CATEGORY_COND_BR;
 }
-bool Instruction::is_return() const { return decoded.meta.category == ZYDIS_CATEGORY_RET; }
+bool Instruction::is_return() const {
+    return decoded.meta.category == ZYDIS_CATEGORY_RET;
+}
 
 FunctionList::FunctionList(const ElfImage& image) {
     read_entries(image);

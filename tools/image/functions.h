@@ -24,10 +24,10 @@ struct Function {
     bool has_return = false;
     bool assembly = false;
     bool compiled = false;
-    bool thunk = false;       // adjusts `this` and jumps to a function that has a site
+    bool thunk = false;  // adjusts `this` and jumps to a function that has a site
     bool no_patch = false;
-    u64 parent = 0;           // entry of the function that this is a part of, 0 if none
-    std::string via;          // why it is on the no-patch list
+    u64 parent = 0;   // entry of the function that this is a part of, 0 if none
+    std::string via;  // why it is on the no-patch list
 
     const std::string& name() const { return names.front(); }
     bool contains(u64 address) const { return address >= entry && address - entry < size; }
@@ -74,5 +74,6 @@ private:
 };
 
 std::string demangled(const std::string& name);
+std::string hex_text(u64 value);
 
 }  // namespace graft::tools

@@ -40,8 +40,13 @@ std::vector<TableSymbol> table_symbols(const ElfImage& image, const FunctionList
         bool mark = symbol.type == STT_NOTYPE && !symbol.local;
         if (!function && !mark && symbol.type != STT_OBJECT) continue;
         if (symbol.address < base || symbol.address > end) continue;
-        TableSymbol entry{symbol.name, demangled(symbol.name), static_cast<u32>(symbol.address - base),
-                          mark ? 0 : static_cast<u32>(symbol.size), formats::SymbolType::object, 0, -1};
+        TableSymbol entry{symbol.name,
+                          demangled(symbol.name),
+                          static_cast<u32>(symbol.address - base),
+                          mark ? 0 : static_cast<u32>(symbol.size),
+                          formats::SymbolType::object,
+                          0,
+                          -1};
         if (mark) entry.type = formats::SymbolType::mark;
         if (function) {
             entry.type = formats::SymbolType::function;
@@ -112,8 +117,7 @@ void compare_segments(const ElfImage& first, const ElfImage& second) {
             bool known = explained(segment.bytes, other, i, static_cast<u32>(end_growth)) ||
                          explained(segment.bytes, other, i, static_cast<u32>(page_growth));
             if (!known) {
-                std::fprintf(stderr, "at 0x%llx: ", static_cast<unsigned long long>(segment.address + i));
-                stop("second link: content has changed");
+                stop("second link: content has changed at " + hex_text(segment.address + i));
             }
             i += 3;
         }
@@ -133,8 +137,12 @@ int check_link(const std::string& first_path, const std::string& second_path) {
     };
     auto before = placed(first);
     auto after = placed(second);
-    std::erase_if(before, [](auto& entry) { return std::get<1>(entry) == "__graft_tables_end" || std::get<1>(entry) == "__image_end"; });
-    std::erase_if(after, [](auto& entry) { return std::get<1>(entry) == "__graft_tables_end" || std::get<1>(entry) == "__image_end"; });
+    std::erase_if(before, [](auto& entry) {
+        return std::get<1>(entry) == "__graft_tables_end" || std::get<1>(entry) == "__image_end";
+    });
+    std::erase_if(after, [](auto& entry) {
+        return std::get<1>(entry) == "__graft_tables_end" || std::get<1>(entry) == "__image_end";
+    });
     auto [left, right] = std::mismatch(before.begin(), before.end(), after.begin(), after.end());
     if (left != before.end() || right != after.end())
         stop("second link: symbol " + std::get<1>(left != before.end() ? *left : *right) + " has moved");
@@ -166,7 +174,8 @@ int patchable(const std::string& path) {
                                       [](u64 offset, auto& frame) { return offset < frame.begin; });
         if (place == frames.begin()) return false;
         --place;
-        return function.entry - base >= place->begin && function.entry - base + function.size <= place->begin + place->size;
+        return function.entry - base >= place->begin &&
+               function.entry - base + function.size <= place->begin + place->size;
     };
     usize total = 0, able = 0, listed = 0, assembly = 0, wrong = 0;
     for (const auto& [entry, function] : functions.all()) {
@@ -186,8 +195,8 @@ int patchable(const std::string& path) {
     for (const std::string& violation : violations) std::printf("not closed: %s\n", violation.c_str());
     bool small = listed <= kMaxNoPatch && (listed + assembly) * 100 <= total * kMaxUnpatchablePercent;
     if (!small)
-        std::printf("too many: %zu on the list (at most %zu), %zu more in assembly (together at most %zu%% of %zu)\n", listed,
-                    kMaxNoPatch, assembly, kMaxUnpatchablePercent, total);
+        std::printf("too many: %zu on the list (at most %zu), %zu more in assembly (together at most %zu%% of %zu)\n",
+                    listed, kMaxNoPatch, assembly, kMaxUnpatchablePercent, total);
     std::printf("patchable: functions=%zu patchable=%zu share=%.1f%% nopatch=%zu\n", total, able,
                 total == 0 ? 0.0 : 100.0 * static_cast<double>(able) / static_cast<double>(total), listed);
     return violations.empty() && wrong == 0 && small ? 0 : 1;
@@ -216,6 +225,8 @@ int main(int argc, char** argv) {
     if (command == "check-link" && words.size() == 3) return check_link(words[1], words[2]);
     if (command == "patchable" && words.size() == 2) return patchable(words[1]);
     if (command == "rows" && words.size() == 2) return rows(words[1]);
-    std::fprintf(stderr, "usage: imagetables write IMAGE OUT | build-id IMAGE | check-link FIRST SECOND | patchable IMAGE | rows IMAGE\n");
+    std::fprintf(stderr,
+                 "usage: imagetables write IMAGE OUT | build-id IMAGE | check-link FIRST SECOND | patchable IMAGE | "
+                 "rows IMAGE\n");
     return 2;
 }

@@ -17,9 +17,7 @@ bool is_upcall(const Function& function) {
 }
 
 std::string place_in(const Function& function, u64 address) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "+0x%llx", static_cast<unsigned long long>(address - function.entry));
-    return demangled(function.name()) + text;
+    return demangled(function.name()) + "+" + hex_text(address - function.entry);
 }
 
 }  // namespace

@@ -34,11 +34,11 @@ private:
     std::unordered_map<std::string, u32> places_;
 };
 
-// Of several symbols at one address the canonical one comes first: functions before objects before marks, visible before
-// local, then by name.
+// Of several symbols at one address the canonical one comes first: functions before objects before marks, visible
+// before local, then by name.
 auto order_key(const TableSymbol& symbol) {
-    return std::tuple(symbol.offset, symbol.type, (symbol.flags & formats::kSymbolLocal) != 0, std::string_view(symbol.name),
-                      symbol.size);
+    return std::tuple(symbol.offset, symbol.type, (symbol.flags & formats::kSymbolLocal) != 0,
+                      std::string_view(symbol.name), symbol.size);
 }
 
 template <typename T>
@@ -88,8 +88,8 @@ std::vector<std::byte> write_tables(const TablesInput& input) {
     u32 children = 0;
     for (u32 i = 0; i < order.size(); ++i) {
         const TableSymbol& symbol = input.symbols[order[i]];
-        ImageSymbol entry{symbol.offset, symbol.size, pool.add(symbol.name), pool.add(symbol.display), i, 1, symbol.type,
-                          symbol.flags};
+        ImageSymbol entry{symbol.offset, symbol.size, pool.add(symbol.name), pool.add(symbol.display), i, 1,
+                          symbol.type,   symbol.flags};
         if (symbol.parent >= 0) {
             entry.parent = place[static_cast<usize>(symbol.parent)];
             entry.flags |= formats::kSymbolChild;

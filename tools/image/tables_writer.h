@@ -15,8 +15,8 @@ struct TableSymbol {
     u32 offset = 0;
     u32 size = 0;
     formats::SymbolType type = formats::SymbolType::function;
-    u8 flags = 0;        // alias and child are set by the writer
-    int parent = -1;     // index in the given list, or -1
+    u8 flags = 0;     // alias and child are set by the writer
+    int parent = -1;  // index in the given list, or -1
 };
 
 struct TablesInput {

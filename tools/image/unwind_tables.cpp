@@ -15,7 +15,7 @@ using formats::ImageFrame;
 
 namespace {
 
-constexpr u8 kPointerAbsolute = 0x00;       // DW_EH_PE_absptr
+constexpr u8 kPointerAbsolute = 0x00;         // DW_EH_PE_absptr
 constexpr u8 kPointerRelativeSigned4 = 0x1b;  // DW_EH_PE_pcrel | DW_EH_PE_sdata4
 
 u64 read_leb128(Reader& reader) {
@@ -63,12 +63,6 @@ Pointers read_pointers(Reader& reader, u64 section, u8 encoding) {
     stop(".eh_frame: unknown pointer encoding");
 }
 
-std::string hex_text(u64 value) {
-    char text[24];
-    std::snprintf(text, sizeof(text), "0x%llx", static_cast<unsigned long long>(value));
-    return text;
-}
-
 }  // namespace
 
 std::vector<ImageFrame> read_frames(const ElfImage& image) {
@@ -86,10 +80,12 @@ std::vector<ImageFrame> read_frames(const ElfImage& image) {
         if (length == 0xffffffff || end > table.size() || length < 4) stop(".eh_frame: malformed record");
         if (cie_distance != 0) {
             if (cie_distance > start + 4) stop(".eh_frame: CIE before the section");
-            Pointers code = read_pointers(reader, section.begin.value, pointer_encoding(table, start + 4 - cie_distance));
+            Pointers code =
+                read_pointers(reader, section.begin.value, pointer_encoding(table, start + 4 - cie_distance));
             bool listed = code.begin >= base && code.size != 0;
             if (listed)
-                frames.push_back({static_cast<u32>(code.begin - base), static_cast<u32>(code.size), static_cast<u32>(start)});
+                frames.push_back(
+                    {static_cast<u32>(code.begin - base), static_cast<u32>(code.size), static_cast<u32>(start)});
         }
         reader.seek(end);
     }
@@ -108,7 +104,7 @@ struct CfaRule {
     bool known = false;
     bool stack_based = false;  // rsp + offset
     i64 offset = 0;
-    bool ends_walk = false;    // the return address is said to be undefined
+    bool ends_walk = false;  // the return address is said to be undefined
 };
 
 class Rows {
@@ -190,7 +186,8 @@ bool ends_flow(const Instruction& instruction) {
     }
 }
 
-void check_function(const ElfImage& image, const Rows& rows, const Function& function, std::vector<std::string>& findings) {
+void check_function(const ElfImage& image, const Rows& rows, const Function& function,
+                    std::vector<std::string>& findings) {
     auto report = [&](u64 address, const std::string& what) {
         findings.push_back(demangled(function.name()) + "+" + hex_text(address - function.entry) + ": " + what);
     };
@@ -207,12 +204,15 @@ void check_function(const ElfImage& image, const Rows& rows, const Function& fun
         auto moved = growth(instruction);
         if (!after.stack_based) return;
         if (moved && after.offset != before.offset + *moved)
-            report(instruction.next(), "the row says rsp+" + std::to_string(after.offset) + ", the instruction before makes it rsp+" +
+            report(instruction.next(), "the row says rsp+" + std::to_string(after.offset) +
+                                           ", the instruction before makes it rsp+" +
                                            std::to_string(before.offset + *moved));
         // A stack switch in assembly may keep the same distance; the compiler never moves rsp unseen.
-        if (!moved && !function.assembly) report(instruction.next(), "rsp changes by an unknown amount without a frame register");
+        if (!moved && !function.assembly)
+            report(instruction.next(), "rsp changes by an unknown amount without a frame register");
     };
-    if (!FunctionList::for_each_instruction(image, function, visit)) report(function.entry, "bytes can't be decoded to the end");
+    if (!FunctionList::for_each_instruction(image, function, visit))
+        report(function.entry, "bytes can't be decoded to the end");
 }
 
 }  // namespace

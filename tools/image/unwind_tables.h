@@ -12,8 +12,8 @@ namespace graft::tools {
 // All frame descriptions of code at or above image_base, sorted. Ends the program on a malformed section or an overlap.
 std::vector<formats::ImageFrame> read_frames(const ElfImage& image);
 
-// For each function above image_base: it has a frame description that covers all of it, and each instruction that changes
-// rsp is followed by the row that this asks for. One line a finding.
+// For each function above image_base: it has a frame description that covers all of it, and each instruction that
+// changes rsp is followed by the row that this asks for. One line a finding.
 std::vector<std::string> check_rows(const ElfImage& image, const FunctionList& functions);
 
 }  // namespace graft::tools
