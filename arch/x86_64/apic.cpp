@@ -51,6 +51,27 @@ void start_timer(u64 ns, u32 mode) {
     write_apic(kApicTimerInitial, static_cast<u32>(ticks));
 }
 
+struct Sample {
+    u64 time_ns;
+    u32 count;
+};
+
+// Clock and counter at one moment: the closest pair of several, for an emulator may be held up between the two reads.
+Sample take_sample() {
+    constexpr int kTries = 8;
+    Sample best{};
+    u64 best_width = ~u64{0};
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+        u64 before = now_ns();
+        u32 count = read_apic(kApicTimerCurrent);
+        u64 width = now_ns() - before;
+        if (width >= best_width) continue;
+        best_width = width;
+        best = {before + width / 2, count};
+    }
+    return best;
+}
+
 }  // namespace
 
 void init_local_apic(PhysAddr address) {
@@ -87,13 +108,12 @@ void calibrate_timer() {
     InterruptsOff off;
     write_apic(kApicTimer, kMasked);
     write_apic(kApicTimerInitial, 0xffff'ffff);
-    u64 begin = now_ns();
-    u32 first = read_apic(kApicTimerCurrent);
+    Sample first = take_sample();
     busy_wait_ns(kCalibrationNs);
-    u32 last = read_apic(kApicTimerCurrent);
-    u64 elapsed = now_ns() - begin;
+    Sample last = take_sample();
     write_apic(kApicTimerInitial, 0);
-    timer_hz = u64{first - last} * kNsPerSecond / elapsed;
+    GRAFT_ASSERT(last.time_ns > first.time_ns);
+    timer_hz = u64{first.count - last.count} * kNsPerSecond / (last.time_ns - first.time_ns);
     GRAFT_ASSERT(timer_hz != 0);
 }
 

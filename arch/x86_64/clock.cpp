@@ -13,15 +13,15 @@ __extension__ using u128 = unsigned __int128;
 constexpr u64 kNsPerSecond = 1'000'000'000;
 constexpr u64 kPlausibleHz = 100'000'000;  // a slower answer is none
 
-// 8254 channel 2, gated and read through port 0x61.
+// 8254 channel 0, which every machine with an 8254 lets run (channel 2 hangs on a port that small machines lack). Its
+// interrupt is masked [intel 8254 data sheet].
 constexpr u64 kPitHz = 1'193'182;
-constexpr u16 kPitChannel2 = 0x42;
+constexpr u16 kPitChannel0 = 0x40;
 constexpr u16 kPitCommand = 0x43;
-constexpr u16 kSystemControl = 0x61;
-constexpr u8 kGateChannel2 = 1u << 0;
-constexpr u8 kSpeaker = 1u << 1;
-constexpr u8 kChannel2Out = 1u << 5;
-constexpr u16 kPitTicks = 11'932;  // 10 ms
+constexpr u8 kPitCountDown = 0x30;  // channel 0, both bytes, mode 0
+constexpr u8 kPitLatch = 0x00;
+constexpr u32 kPitTicks = 11'932;   // 10 ms
+// When nothing tells: time runs at a wrong rate, but it runs.
 constexpr u64 kFallbackHz = 1'000'000'000;
 
 u64 frequency_hz;
@@ -42,18 +42,46 @@ u64 from_hypervisor() {
     return u64{cpuid(0x4000'0010).eax} * 1000;
 }
 
+struct Sample {
+    u64 tsc;
+    u32 count;
+};
+
+u32 read_pit() {
+    out8(kPitCommand, kPitLatch);
+    u32 low = in8(kPitChannel0);
+    return low | u32{in8(kPitChannel0)} << 8;
+}
+
+// Both counters at one moment. An emulator may be held up between the two reads: the closest pair of several counts.
+Sample take_sample() {
+    constexpr int kTries = 8;
+    Sample best{};
+    u64 best_width = ~u64{0};
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+        u64 before = read_tsc();
+        u32 count = read_pit();
+        u64 width = read_tsc() - before;
+        if (width >= best_width) continue;
+        best_width = width;
+        best = {before + width / 2, count};
+    }
+    return best;
+}
+
 u64 from_pit() {
-    out8(kSystemControl, static_cast<u8>((in8(kSystemControl) & ~kSpeaker) & ~kGateChannel2));
-    out8(kPitCommand, 0xb0);  // channel 2, both bytes, mode 0: output rises at zero
-    out8(kPitChannel2, kPitTicks & 0xff);
-    out8(kPitChannel2, kPitTicks >> 8);
-    out8(kSystemControl, static_cast<u8>(in8(kSystemControl) | kGateChannel2));
-    constexpr u32 kPatience = 10'000'000;
-    u64 begin = read_tsc();
+    constexpr u32 kPatience = 1'000'000;
+    out8(kPitCommand, kPitCountDown);
+    out8(kPitChannel0, 0xff);
+    out8(kPitChannel0, 0xff);
+    // The first count is loaded with the next tick.
     u32 turn = 0;
-    while (!(in8(kSystemControl) & kChannel2Out))
-        if (++turn == kPatience) return 0;
-    return (read_tsc() - begin) * kPitHz / kPitTicks;
+    while (read_pit() > 0xff00 && turn < kPatience) ++turn;
+    Sample first = take_sample();
+    while (first.count - read_pit() < kPitTicks && turn < kPatience) ++turn;
+    Sample last = take_sample();
+    if (turn == kPatience || last.count >= first.count) return 0;
+    return (last.tsc - first.tsc) * kPitHz / (first.count - last.count);
 }
 
 }  // namespace

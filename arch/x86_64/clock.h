@@ -7,7 +7,7 @@
 namespace graft::arch {
 
 // Learns the counter's frequency: from CPUID [intel/vol2 "CPUID" leaf 15H], the hypervisor's leaf 0x40000010, or by
-// measuring 10 ms of the 8254's channel 2. Context: boot processor, once, interrupts off.
+// measuring 10 ms of the 8254. Context: boot processor, once, interrupts off.
 void init_clock();
 
 // Context: any, before init_clock() it returns 0.

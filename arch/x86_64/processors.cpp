@@ -71,9 +71,8 @@ void load_descriptors(Block& block) {
 void enable_sse() {
     write_cr0((read_cr0() & ~(kCr0Emulation | kCr0TaskSwitched)) | kCr0MonitorCoprocessor | kCr0WriteProtect);
     write_cr4(read_cr4() | kCr4FxSave | kCr4SimdExceptions);
+    // MXCSR is as it should be after a reset [intel/vol1 §10.2.3]; tasks bring their own.
     asm volatile("fninit");
-    u32 mxcsr = 0x1f80;
-    asm volatile("ldmxcsr %0" ::"m"(mxcsr));
 }
 
 }  // namespace
