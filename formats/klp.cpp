@@ -34,7 +34,8 @@ bool is_one_line(std::string_view text) {
 // A linkage name: printable, without blanks.
 bool is_symbol_name(std::string_view name) {
     if (name.empty() || name.size() > kKlpMaxSymbolName) return false;
-    return std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; });
+    return std::all_of(name.begin(), name.end(),
+                       [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; });
 }
 
 // Decodes func and hold; nothing when the payload isn't exactly one.
@@ -210,15 +211,18 @@ KlpResult<void> KlpMetadata::take(const Record& record) {
         case KlpTag::func:
         case KlpTag::hold: {
             auto tag = static_cast<KlpTag>(record.tag);
-            if (!decode_function(tag, record.payload, record.where)) return klp_error(Reason::bad_record, record.where, record.tag);
+            if (!decode_function(tag, record.payload, record.where))
+                return klp_error(Reason::bad_record, record.where, record.tag);
             u32& count = tag == KlpTag::func ? func_count_ : hold_count_;
             ++count;
             u32 total = func_count_ + hold_count_;
-            if (total > kKlpMaxFunctions) return klp_error(Reason::too_many_functions, record.where, total, kKlpMaxFunctions);
+            if (total > kKlpMaxFunctions)
+                return klp_error(Reason::too_many_functions, record.where, total, kKlpMaxFunctions);
             return {};
         }
         case KlpTag::reference:
-            if (!decode_reference(record.payload, record.where)) return klp_error(Reason::bad_record, record.where, record.tag);
+            if (!decode_reference(record.payload, record.where))
+                return klp_error(Reason::bad_record, record.where, record.tag);
             ++reference_count_;
             if (reference_count_ > kKlpMaxReferences) {
                 return klp_error(Reason::too_many_references, record.where, reference_count_, kKlpMaxReferences);
@@ -266,7 +270,8 @@ std::optional<KlpReference> KlpMetadata::next_reference(usize& cursor) const {
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
-KlpMetadataWriter::KlpMetadataWriter(std::span<std::byte> out, const KlpBuildId& build_id) : out_(out), build_id_(build_id) {}
+KlpMetadataWriter::KlpMetadataWriter(std::span<std::byte> out, const KlpBuildId& build_id)
+    : out_(out), build_id_(build_id) {}
 
 void KlpMetadataWriter::raw(const void* bytes, usize size) {
     if (size != 0 && position_ + size <= out_.size()) std::memcpy(out_.data() + position_, bytes, size);

@@ -1,6 +1,6 @@
-// The patch file, `.klp`: a relocatable ELF64 object whose section `.graft.patch` says what it replaces, and behind it an
-// envelope of fixed size. Used by the loader in the image and by every producer on the host. The format, byte by byte:
-// docs/reference/patch-format.md.
+// The patch file, `.klp`: a relocatable ELF64 object whose section `.graft.patch` says what it replaces, and behind it
+// an envelope of fixed size. Used by the loader in the image and by every producer on the host. The format, byte by
+// byte: docs/reference/patch-format.md.
 //
 // The reader is a set of views over bytes that came from outside: it allocates nothing, checks every bound and never
 // trusts a count. The views live as long as the bytes. The writer fills memory of the caller's.
@@ -21,17 +21,17 @@ namespace graft::formats {
 
 // ---- limits ---------------------------------------------------------------------------------------------------------
 
-inline constexpr u64 kKlpMaxFile = 4 * 1024 * 1024;     // envelope included
-inline constexpr u32 kKlpMaxSections = 8192;            // of the ELF object
+inline constexpr u64 kKlpMaxFile = 4 * 1024 * 1024;  // envelope included
+inline constexpr u32 kKlpMaxSections = 8192;         // of the ELF object
 inline constexpr u32 kKlpMaxSymbols = 32768;
-inline constexpr u32 kKlpMaxRelocations = 131072;       // against allocated sections
-inline constexpr u32 kKlpMaxFunctions = 1024;           // funcs and holds together
+inline constexpr u32 kKlpMaxRelocations = 131072;  // against allocated sections
+inline constexpr u32 kKlpMaxFunctions = 1024;      // funcs and holds together
 inline constexpr u32 kKlpMaxReferences = kKlpMaxSymbols;
-inline constexpr usize kKlpMaxRanges = 8;               // parts of one old function
-inline constexpr usize kKlpMaxPatchName = 200;          // also of a set
-inline constexpr usize kKlpMaxText = 200;               // version, fixes, built_from, built_with
+inline constexpr usize kKlpMaxRanges = 8;       // parts of one old function
+inline constexpr usize kKlpMaxPatchName = 200;  // also of a set
+inline constexpr usize kKlpMaxText = 200;       // version, fixes, built_from, built_with
 inline constexpr usize kKlpMaxDescription = 1024;
-inline constexpr usize kKlpMaxSymbolName = 1024;        // a linkage name
+inline constexpr usize kKlpMaxSymbolName = 1024;  // a linkage name
 
 // ---- the envelope ---------------------------------------------------------------------------------------------------
 
@@ -87,19 +87,19 @@ inline constexpr u32 kKlpKnownFlags = kKlpFlagEndless;
 
 struct KlpError {
     enum class Reason : u8 {
-        too_short,          // fewer bytes than an envelope
-        too_long,           // more than kKlpMaxFile
-        bad_magic,          // no envelope at the end: no patch, or a truncated one
-        bad_envelope,       // envelope of another version, or reserved bytes in use
-        bad_size,           // object_size isn't what precedes the envelope
-        bad_metadata,       // header missing, wrong magic, or a size or count that doesn't fit
-        bad_format,         // format version of other readers
-        truncated_record,   // a record that reaches past the end
-        unknown_record,     // a critical record with an unknown tag
-        bad_record,         // a payload that isn't what its tag says
-        bad_text,           // empty, too long, or with characters that aren't allowed
-        repeated_record,    // more than one record where one is allowed
-        missing_record,     // no name
+        too_short,         // fewer bytes than an envelope
+        too_long,          // more than kKlpMaxFile
+        bad_magic,         // no envelope at the end: no patch, or a truncated one
+        bad_envelope,      // envelope of another version, or reserved bytes in use
+        bad_size,          // object_size isn't what precedes the envelope
+        bad_metadata,      // header missing, wrong magic, or a size or count that doesn't fit
+        bad_format,        // format version of other readers
+        truncated_record,  // a record that reaches past the end
+        unknown_record,    // a critical record with an unknown tag
+        bad_record,        // a payload that isn't what its tag says
+        bad_text,          // empty, too long, or with characters that aren't allowed
+        repeated_record,   // more than one record where one is allowed
+        missing_record,    // no name
         too_many_functions,
         too_many_references,
         unknown_flags,

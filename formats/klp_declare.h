@@ -1,6 +1,6 @@
 // Declarations: what a hand-written patch source says about itself (patch/author.h), as the compiler leaves it in the
-// object's section `.graft.declare`, and as tools/patch reads it to make the section `.graft.patch` from. The section is
-// an array of Declaration; the two addresses are R_X86_64_64 relocations, resolved by nobody but the tool.
+// object's section `.graft.declare`, and as tools/patch reads it to make the section `.graft.patch` from. The section
+// is an array of Declaration; the two addresses are R_X86_64_64 relocations, resolved by nobody but the tool.
 //
 // Locking: none; never loaded into an image.
 #pragma once

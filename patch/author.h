@@ -1,5 +1,5 @@
-// For whoever writes a patch by hand: a source file that includes this header, says what it replaces, and is compiled with
-// `make patch SRC=fix.cpp OUT=fix.klp` against the image it is meant for.
+// For whoever writes a patch by hand: a source file that includes this header, says what it replaces, and is compiled
+// with `make patch SRC=fix.cpp OUT=fix.klp` against the image it is meant for.
 //
 //   #include "patch/author.h"
 //   #include "apps/shop/price.h"              // declares int price(int)
@@ -40,36 +40,38 @@ auto original() {
 #define GRAFT_PATCH_FIXES(fixes_text) GRAFT_DECLARE_TEXT(fixes, fixes_text)
 
 // `replacement` takes the place of `old_function`. Both are names of functions of the same type, not overloaded.
-#define GRAFT_REPLACE(old_function_name, replacement)                                                         \
-    static_assert(std::is_same_v<decltype(&(old_function_name)), decltype(&(replacement))>,                    \
-                  "a replacement has the type of what it replaces");                                          \
-    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::replace,                                         \
-                  .old_function = reinterpret_cast<const void*>(&(old_function_name)),                        \
+#define GRAFT_REPLACE(old_function_name, replacement)                                       \
+    static_assert(std::is_same_v<decltype(&(old_function_name)), decltype(&(replacement))>, \
+                  "a replacement has the type of what it replaces");                        \
+    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::replace,                       \
+                  .old_function = reinterpret_cast<const void*>(&(old_function_name)),      \
                   .new_function = reinterpret_cast<const void*>(&(replacement)))
 
 // The same for a function that the source can't name: static in another file, overloaded, a member. Its linkage name as
-// `nm` shows it, and its rank by address among functions of that name (from 1; 0 = there is only one). Nothing checks the type.
-#define GRAFT_REPLACE_NAMED(linkage_name, function_position, replacement)                                     \
-    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::replace_named, .position = (function_position),  \
+// `nm` shows it, and its rank by address among functions of that name (from 1; 0 = there is only one). Nothing checks
+// the type.
+#define GRAFT_REPLACE_NAMED(linkage_name, function_position, replacement)                                    \
+    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::replace_named, .position = (function_position), \
                   .new_function = reinterpret_cast<const void*>(&(replacement)), .text = linkage_name)
 
-// An unchanged function counts as changing: a task moves only while it is outside of it, so all that one call of it calls
-// is old, or all is new.
-#define GRAFT_HOLD(held_function)                                                                             \
-    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::hold,                                            \
+// An unchanged function counts as changing: a task moves only while it is outside of it, so all that one call of it
+// calls is old, or all is new.
+#define GRAFT_HOLD(held_function)                                  \
+    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::hold, \
                   .old_function = reinterpret_cast<const void*>(&(held_function)))
-#define GRAFT_HOLD_NAMED(linkage_name, function_position)                                                     \
-    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::hold_named, .position = (function_position),     \
+#define GRAFT_HOLD_NAMED(linkage_name, function_position)                                                 \
+    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::hold_named, .position = (function_position), \
                   .text = linkage_name)
 
 // ---- how the macros do it -------------------------------------------------------------------------------------------
 
-#define GRAFT_DECLARE_TEXT(attribute, value)                                                                  \
+#define GRAFT_DECLARE_TEXT(attribute, value) \
     GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::attribute, .text = value)
 
 #define GRAFT_DECLARE(...) GRAFT_DECLARE_NAMED(__COUNTER__, __VA_ARGS__)
 #define GRAFT_DECLARE_NAMED(number, ...) GRAFT_DECLARE_EXPANDED(number, __VA_ARGS__)
 // Constant, so that the compiler stores it complete in the object and no constructor is left to run.
-#define GRAFT_DECLARE_EXPANDED(number, ...)                                                                   \
-    [[gnu::used, gnu::section(".graft.declare")]] static const ::graft::formats::Declaration                  \
-        graft_declaration_##number = {__VA_ARGS__}
+#define GRAFT_DECLARE_EXPANDED(number, ...)                                                                      \
+    [[gnu::used,                                                                                                 \
+      gnu::section(".graft.declare")]] static const ::graft::formats::Declaration graft_declaration_##number = { \
+        __VA_ARGS__}

@@ -1,7 +1,7 @@
 // Destructors of a patch's static objects. The compiler registers them with __cxa_atexit(destructor, object,
-// &__dso_handle) [Itanium C++ ABI §3.3.6]; in a patch the loader leads __cxa_atexit to graft_patch_atexit() and __dso_handle to
-// the patch's own DestructorTable, which lies at the end of its writable data. They run once, after the last task has
-// left the patch.
+// &__dso_handle) [Itanium C++ ABI §3.3.6]; in a patch the loader leads __cxa_atexit to graft_patch_atexit() and
+// __dso_handle to the patch's own DestructorTable, which lies at the end of its writable data. They run once, after the
+// last task has left the patch.
 //
 // Invariant: entries below min(count, capacity) are written or being written by a constructor that hasn't returned; who
 // runs them knows that no code of the patch runs any more.

@@ -1,5 +1,5 @@
-// History: what happened to patches, as numbered records in a ring. A number is never used twice, so a reader that comes
-// late sees from the numbers how many records it missed.
+// History: what happened to patches, as numbered records in a ring. A number is never used twice, so a reader that
+// comes late sees from the numbers how many records it missed.
 //
 // Locking: the registry's lock. Context: task.
 #pragma once

@@ -98,8 +98,9 @@ RefusalResult<void> LoadedObject::list_functions(const Plan& plan) {
     }
     std::sort(symbols_.begin(), symbols_.end(),
               [](const CodeSymbol& left, const CodeSymbol& right) { return left.address < right.address; });
-    auto* last = std::unique(symbols_.begin(), symbols_.end(),
-                             [](const CodeSymbol& left, const CodeSymbol& right) { return left.address == right.address; });
+    auto* last = std::unique(symbols_.begin(), symbols_.end(), [](const CodeSymbol& left, const CodeSymbol& right) {
+        return left.address == right.address;
+    });
     symbols_.shrink(static_cast<usize>(last - symbols_.begin()));
     code_.symbols = symbols_.span();
     return {};
@@ -132,8 +133,9 @@ RefusalResult<void> LoadedObject::list_constructors(const Plan& plan) {
             u64 word;
             std::memcpy(&word, VirtAddr(at + offset).as<>(), sizeof(word));
             VirtAddr function(word);
-            auto found = std::lower_bound(symbols_.begin(), symbols_.end(), function,
-                                          [](const CodeSymbol& symbol, VirtAddr wanted) { return symbol.address < wanted; });
+            auto found =
+                std::lower_bound(symbols_.begin(), symbols_.end(), function,
+                                 [](const CodeSymbol& symbol, VirtAddr wanted) { return symbol.address < wanted; });
             if (found == symbols_.end() || found->address != function) {
                 return refuse(RefusalCode::bad_constructor, code_.patch_name, at.value + offset, word);
             }

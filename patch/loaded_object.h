@@ -1,6 +1,6 @@
-// LoadedObject: a patch's code and data in memory. create() does it as a transaction: memory, relocations checked, copied
-// and applied, unwind table verified, sealed, registered; whatever fails, all before is undone. The destructor unregisters
-// and releases; who destroys one knows that nothing runs in it or points into it.
+// LoadedObject: a patch's code and data in memory. create() does it as a transaction: memory, relocations checked,
+// copied and applied, unwind table verified, sealed, registered; whatever fails, all before is undone. The destructor
+// unregisters and releases; who destroys one knows that nothing runs in it or points into it.
 //
 // Locking: the registry's lock. Context: task.
 #pragma once

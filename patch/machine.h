@@ -26,7 +26,9 @@ using BuildId = std::array<u8, kBuildIdSize>;
 // Which of the two sides a task is on. A transition leads from `settled` to the other one; once it has completed, its
 // target is the settled one. So nobody is ever reset, and whoever reads late reads right.
 enum class Universe : u8 { zero = 0, one = 1 };
-constexpr Universe other(Universe universe) { return universe == Universe::zero ? Universe::one : Universe::zero; }
+constexpr Universe other(Universe universe) {
+    return universe == Universe::zero ? Universe::one : Universe::zero;
+}
 
 // Why a task's patch state was written (the flight recorder's causes).
 enum class MoveCause : u8 { walk, interrupt, hook, birth, exit };
@@ -94,8 +96,8 @@ inline constexpr usize kMaxFunctionRanges = 8;
 
 struct FunctionInfo {
     VirtAddr entry;
-    std::string_view name;   // linkage name; lives as long as the image
-    u32 position = 1;        // rank by address among functions of this name, from 1
+    std::string_view name;  // linkage name; lives as long as the image
+    u32 position = 1;       // rank by address among functions of this name, from 1
     Patchability patchability = Patchability::no_call_site;
     bool has_return = true;  // false: contains no return instruction, an endless loop
     std::array<AddressRange, kMaxFunctionRanges> ranges{};
@@ -121,9 +123,9 @@ struct PatchMemory {
 };
 
 enum class MachineFailure : u8 {
-    no_memory,         // pages, address space in reach, or records
-    bad_frames,        // an unwind table is malformed, claims foreign code or leaves a function uncovered
-    site_mismatch,     // the bytes at a call site are not what they must be: found/expected
+    no_memory,      // pages, address space in reach, or records
+    bad_frames,     // an unwind table is malformed, claims foreign code or leaves a function uncovered
+    site_mismatch,  // the bytes at a call site are not what they must be: found/expected
 };
 
 struct MachineError {
@@ -148,8 +150,8 @@ struct CodeSymbol {
 struct PatchCode {
     std::string_view patch_name;
     AddressRange text;
-    AddressRange eh_frame;                 // within the patch's rodata; may be empty only if text is
-    std::span<const CodeSymbol> symbols;   // functions, sorted by address
+    AddressRange eh_frame;                // within the patch's rodata; may be empty only if text is
+    std::span<const CodeSymbol> symbols;  // functions, sorted by address
 };
 
 // ---- dispatch -------------------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ struct Dispatch {
 };
 
 struct Trampolines {
-    AddressRange text;      // all of the set; slot i serves dispatch i
+    AddressRange text;  // all of the set; slot i serves dispatch i
     u64 slot_size = 0;
     u64 handle = 0;
 
@@ -209,7 +211,8 @@ public:
     [[nodiscard]] virtual AddressRange image() const = 0;
     // The function whose entry is exactly `entry`, or nothing.
     [[nodiscard]] virtual std::optional<FunctionInfo> function_at(VirtAddr entry) const = 0;
-    // Any named symbol (function or object, static ones too) of the image at exactly this address with this linkage name.
+    // Any named symbol (function or object, static ones too) of the image at exactly this address with this linkage
+    // name.
     [[nodiscard]] virtual bool has_symbol(std::string_view name, VirtAddr address) const = 0;
     // A global or weak symbol that the image defines under this linkage name.
     [[nodiscard]] virtual std::optional<VirtAddr> find_global(std::string_view name) const = 0;
@@ -223,11 +226,13 @@ public:
     virtual void release_memory(const PatchMemory& memory) = 0;
 
     // -- unwinding and names of patch code
-    // `staged`: the table's bytes as they will stand at `at`, relocated. Every frame description must lie inside `text`,
-    // none may overlap another, and each function must be covered. Changes nothing.
-    [[nodiscard]] virtual MachineResult<void> verify_frames(std::span<const std::byte> staged, VirtAddr at, AddressRange text,
+    // `staged`: the table's bytes as they will stand at `at`, relocated. Every frame description must lie inside
+    // `text`, none may overlap another, and each function must be covered. Changes nothing.
+    [[nodiscard]] virtual MachineResult<void> verify_frames(std::span<const std::byte> staged, VirtAddr at,
+                                                            AddressRange text,
                                                             std::span<const CodeSymbol> functions) const = 0;
-    // Before any of the code can run; `code` is borrowed until unregister_code(), which may be called only when none runs.
+    // Before any of the code can run; `code` is borrowed until unregister_code(), which may be called only when none
+    // runs.
     [[nodiscard]] virtual MachineResult<void> register_code(const PatchCode& code) = 0;
     virtual void unregister_code(const PatchCode& code) = 0;
     // Calls a void function of sealed, registered patch code: a constructor (which ignores the argument) or a recorded
@@ -242,8 +247,8 @@ public:
     // target, so old and new must be equivalent for every task at this moment. Fails only before the first write, when
     // the bytes found are not those this machine last wrote there (or the NOP).
     [[nodiscard]] virtual MachineResult<void> write_sites(std::span<const SiteChange> changes) = 0;
-    // Moves every saved or live pc inside these trampolines forward to where the site now leads, under the lock that keeps
-    // its task from running or on its own processor. When it returns, none is left and none can come.
+    // Moves every saved or live pc inside these trampolines forward to where the site now leads, under the lock that
+    // keeps its task from running or on its own processor. When it returns, none is left and none can come.
     virtual void drain(const Trampolines& trampolines) = 0;
     // Returns when every processor has passed a point with interrupts on, outside verdicts and hooks.
     virtual void synchronise() = 0;
@@ -257,8 +262,8 @@ public:
     // All tasks are in the target. Takes off what hooks remain; the examiner is not used any more when it returns.
     virtual void end_transition() = 0;
     // Examines every task that is not in the target: moves it, hooks it, or marks it to be examined when it next stops
-    // running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and examined there.
-    // Returns when each task that existed at its start was examined once.
+    // running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and examined
+    // there. Returns when each task that existed at its start was examined once.
     virtual void sweep() = 0;
     // Whenever this becomes 0 by a move, or is 0 at the end of a sweep, the machine has its worker call
     // Registry::complete().
@@ -267,13 +272,13 @@ public:
     // Since begin_transition().
     [[nodiscard]] virtual MoveCounts moves() const = 0;
 
-    // Examines every task as sweep() does and reports those that aren't clear; changes nothing. Only while no transition
-    // runs.
+    // Examines every task as sweep() does and reports those that aren't clear; changes nothing. Only while no
+    // transition runs.
     virtual void survey(const Examiner& examiner, SurveySink& sink) = 0;
 
     // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
-    //    not free memory, not the core's own records, and neither stack nor registers of the calling task, whose frames are
-    //    the core's. Processors are stopped meanwhile.
+    //    not free memory, not the core's own records, and neither stack nor registers of the calling task, whose frames
+    //    are the core's. Processors are stopped meanwhile.
     virtual void find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) = 0;
 
     // -- time and log

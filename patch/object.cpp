@@ -55,13 +55,15 @@ RefusalResult<Object> Object::open(std::span<const std::byte> bytes) {
     object.bytes_ = bytes;
     auto header = object.load<elf::Header>(0);
     for (usize i = 0; i < elf::kIdent.size(); ++i) {
-        if (header.ident[i] != elf::kIdent[i]) return refuse(RefusalCode::not_an_object, {}, i, header.ident[i], elf::kIdent[i]);
+        if (header.ident[i] != elf::kIdent[i])
+            return refuse(RefusalCode::not_an_object, {}, i, header.ident[i], elf::kIdent[i]);
     }
     if (header.type != elf::kTypeRelocatable) {
         return refuse(RefusalCode::not_an_object, {}, offsetof(elf::Header, type), header.type, elf::kTypeRelocatable);
     }
     if (header.machine != elf::kMachineX86_64) {
-        return refuse(RefusalCode::wrong_machine, {}, offsetof(elf::Header, machine), header.machine, elf::kMachineX86_64);
+        return refuse(RefusalCode::wrong_machine, {}, offsetof(elf::Header, machine), header.machine,
+                      elf::kMachineX86_64);
     }
     GRAFT_CHECK(object.open_sections(header));
     return object;
@@ -70,7 +72,8 @@ RefusalResult<Object> Object::open(std::span<const std::byte> bytes) {
 RefusalResult<void> Object::open_sections(const elf::Header& header) {
     constexpr u64 kHeaderSizeAt = offsetof(elf::Header, section_header_size);
     if (header.section_header_size != sizeof(elf::Section)) {
-        return refuse(RefusalCode::bad_section_table, {}, kHeaderSizeAt, header.section_header_size, sizeof(elf::Section));
+        return refuse(RefusalCode::bad_section_table, {}, kHeaderSizeAt, header.section_header_size,
+                      sizeof(elf::Section));
     }
     if (header.section_header_count > formats::kKlpMaxSections) {
         return refuse(RefusalCode::too_many_sections, {}, 0, header.section_header_count, formats::kKlpMaxSections);
@@ -78,7 +81,8 @@ RefusalResult<void> Object::open_sections(const elf::Header& header) {
     u64 table_size = u64{header.section_header_count} * sizeof(elf::Section);
     auto table_end = checked_add<u64>(header.section_headers, table_size);
     if (!table_end || *table_end > bytes_.size()) {
-        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, section_headers), header.section_headers, bytes_.size());
+        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, section_headers),
+                      header.section_headers, bytes_.size());
     }
     section_headers_ = header.section_headers;
     section_count_ = header.section_header_count;
@@ -90,12 +94,14 @@ RefusalResult<void> Object::open_sections(const elf::Header& header) {
         if (!end || *end > bytes_.size()) return refuse(RefusalCode::bad_section, {}, i, at.offset, bytes_.size());
     }
     if (header.name_section >= section_count_) {
-        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, name_section), header.name_section, section_count_);
+        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, name_section), header.name_section,
+                      section_count_);
     }
     auto names = section(header.name_section);
     section_names_ = contents(names);
     if (names.type != elf::kSectionStrings || !is_string_table(section_names_)) {
-        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, name_section), names.type, elf::kSectionStrings);
+        return refuse(RefusalCode::bad_section_table, {}, offsetof(elf::Header, name_section), names.type,
+                      elf::kSectionStrings);
     }
     for (u32 i = 0; i < section_count_; ++i) {
         u32 name = section(i).name;
@@ -135,7 +141,8 @@ RefusalResult<void> Object::check_overlaps(Machine& machine) const {
     for (usize i = 1; i < count; ++i) {
         if (extents[i].begin >= extents[i - 1].end) continue;
         u32 named = extents[i].section != 0 ? extents[i].section : extents[i - 1].section;
-        return refuse(RefusalCode::overlapping_sections, section_name(section(named)), named, extents[i].begin, extents[i - 1].end);
+        return refuse(RefusalCode::overlapping_sections, section_name(section(named)), named, extents[i].begin,
+                      extents[i - 1].end);
     }
     return {};
 }
@@ -151,10 +158,12 @@ RefusalResult<void> Object::use_symbols() {
 
     auto table = section(symbol_section_);
     if (table.entry_size != sizeof(elf::Symbol) || table.size % sizeof(elf::Symbol) != 0) {
-        return refuse(RefusalCode::bad_symbol_table, section_name(table), symbol_section_, table.entry_size, sizeof(elf::Symbol));
+        return refuse(RefusalCode::bad_symbol_table, section_name(table), symbol_section_, table.entry_size,
+                      sizeof(elf::Symbol));
     }
     u64 count = table.size / sizeof(elf::Symbol);
-    if (count > formats::kKlpMaxSymbols) return refuse(RefusalCode::too_many_symbols, {}, 0, count, formats::kKlpMaxSymbols);
+    if (count > formats::kKlpMaxSymbols)
+        return refuse(RefusalCode::too_many_symbols, {}, 0, count, formats::kKlpMaxSymbols);
     if (table.link >= section_count_ || section(table.link).type != elf::kSectionStrings) {
         return refuse(RefusalCode::bad_symbol_table, section_name(table), symbol_section_, table.link, section_count_);
     }

@@ -1,6 +1,6 @@
 // Object: a bounds-checked view of a relocatable ELF64 object. open() checks that headers, section table, section names
-// and contents lie within the bytes and don't overlap; use_symbols() the same of the symbol table. What the sections mean
-// is patch/plan.h's business.
+// and contents lie within the bytes and don't overlap; use_symbols() the same of the symbol table. What the sections
+// mean is patch/plan.h's business.
 //
 // Nothing is copied or allocated but a scratch array for the overlap check; the view lives as long as the bytes.
 // Locking: none. Context: task.

@@ -7,9 +7,9 @@ namespace graft::patch {
 
 namespace {
 
-constexpr std::string_view PatchTexts::*kTexts[] = {&PatchTexts::name,        &PatchTexts::set,   &PatchTexts::version,
-                                                    &PatchTexts::description, &PatchTexts::fixes, &PatchTexts::built_from,
-                                                    &PatchTexts::built_with};
+constexpr std::string_view PatchTexts::* kTexts[] = {
+    &PatchTexts::name,  &PatchTexts::set,        &PatchTexts::version,   &PatchTexts::description,
+    &PatchTexts::fixes, &PatchTexts::built_from, &PatchTexts::built_with};
 
 template <typename T, typename Entry>
 bool has_entry(const RecordArray<T>& sorted, VirtAddr entry, Entry entry_of) {

@@ -86,7 +86,8 @@ RefusalResult<void> Plan::find_metadata(const BuildId& build_id) {
     for (u32 i = 0; i < object_.section_count(); ++i) {
         auto section = object_.section(i);
         if (object_.section_name(section) != formats::kKlpSection) continue;
-        if ((section.flags & elf::kFlagAlloc) != 0) return refuse(RefusalCode::bad_section_flags, formats::kKlpSection, i, section.flags);
+        if ((section.flags & elf::kFlagAlloc) != 0)
+            return refuse(RefusalCode::bad_section_flags, formats::kKlpSection, i, section.flags);
         metadata_section_ = object_.contents(section);
         ++found;
     }

@@ -1,6 +1,6 @@
-// Plan: what loading a patch file would do, worked out from its bytes and the image alone. parse() checks everything that
-// doesn't depend on where the patch will lie; commit is LoadedObject's business. Making a plan changes nothing but the
-// core's records, which go with it.
+// Plan: what loading a patch file would do, worked out from its bytes and the image alone. parse() checks everything
+// that doesn't depend on where the patch will lie; commit is LoadedObject's business. Making a plan changes nothing but
+// the core's records, which go with it.
 //
 // A plan refers to the file's bytes; they must outlive it. Locking: the registry's lock. Context: task.
 #pragma once
@@ -60,8 +60,8 @@ public:
 
     const Object& object() const { return object_; }
     const formats::KlpMetadata& metadata() const { return metadata_; }
-    std::span<const PlannedFunc> funcs() const { return funcs_.span(); }           // sorted by old entry
-    std::span<const FunctionInfo> holds() const { return holds_.span(); }          // sorted by entry
+    std::span<const PlannedFunc> funcs() const { return funcs_.span(); }   // sorted by old entry
+    std::span<const FunctionInfo> holds() const { return holds_.span(); }  // sorted by entry
     const PlannedSection& section(u32 index) const { return sections_[index]; }
     const PlannedSymbol& symbol(u32 index) const { return symbols_[index]; }
     u64 size(Area area) const { return sizes_[static_cast<usize>(area)]; }

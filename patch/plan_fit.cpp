@@ -20,22 +20,26 @@ RefusalResult<void> check_bytes(const Machine& machine, std::string_view name, c
         auto expected = range.bytes.subspan(done, count);
         for (usize i = 0; i < count; ++i) {
             if (image[i] == expected[i]) continue;
-            return refuse(RefusalCode::wrong_bytes, name, at.value + i, static_cast<u64>(image[i]), static_cast<u64>(expected[i]));
+            return refuse(RefusalCode::wrong_bytes, name, at.value + i, static_cast<u64>(image[i]),
+                          static_cast<u64>(expected[i]));
         }
     }
     return {};
 }
 
 // The parts must be exactly the image's, or some of the old code would not count as changing.
-RefusalResult<void> check_parts(const Machine& machine, const formats::KlpFunction& function, const FunctionInfo& info) {
+RefusalResult<void> check_parts(const Machine& machine, const formats::KlpFunction& function,
+                                const FunctionInfo& info) {
     Reader reader(function.encoded_ranges);
     if (function.range_count != info.range_count) {
-        return refuse(RefusalCode::wrong_ranges, function.name, function.entry.value, function.range_count, info.range_count);
+        return refuse(RefusalCode::wrong_ranges, function.name, function.entry.value, function.range_count,
+                      info.range_count);
     }
     for (AddressRange part : info.parts()) {
         auto range = formats::KlpFunction::next_range(reader);
         if (range.begin != part.begin) {
-            return refuse(RefusalCode::wrong_ranges, function.name, function.entry.value, range.begin.value, part.begin.value);
+            return refuse(RefusalCode::wrong_ranges, function.name, function.entry.value, range.begin.value,
+                          part.begin.value);
         }
         if (range.bytes.size() != part.size()) {
             return refuse(RefusalCode::wrong_ranges, function.name, range.begin.value, range.bytes.size(), part.size());
@@ -57,8 +61,10 @@ RefusalResult<FunctionInfo> fit_old_function(const Machine& machine, const forma
         return refuse(RefusalCode::wrong_position, function.name, entry, function.position, info->position);
     }
     if (function.tag == formats::KlpTag::func) {
-        if (info->patchability == Patchability::no_call_site) return refuse(RefusalCode::no_call_site, function.name, entry);
-        if (info->patchability == Patchability::no_patch) return refuse(RefusalCode::on_no_patch_list, function.name, entry);
+        if (info->patchability == Patchability::no_call_site)
+            return refuse(RefusalCode::no_call_site, function.name, entry);
+        if (info->patchability == Patchability::no_patch)
+            return refuse(RefusalCode::on_no_patch_list, function.name, entry);
     }
     GRAFT_CHECK(check_parts(machine, function, *info));
     return *info;
@@ -106,7 +112,9 @@ RefusalResult<void> Plan::fit_functions(Machine& machine, const PlanOptions& opt
 }
 
 RefusalResult<void> Plan::fit_new_function(const formats::KlpFunction& function, PlannedFunc& func) const {
-    auto bad = [&] { return refuse(RefusalCode::bad_new_function, function.name, function.entry.value, function.symbol); };
+    auto bad = [&] {
+        return refuse(RefusalCode::bad_new_function, function.name, function.entry.value, function.symbol);
+    };
     if (function.symbol == 0 || function.symbol >= object_.symbol_count()) return bad();
     auto symbol = object_.symbol(function.symbol);
     if (symbol.type() != elf::kSymbolFunction || symbol.size == 0) return bad();
@@ -130,7 +138,8 @@ RefusalResult<void> Plan::check_repeated() const {
         const PlannedFunc& one = funcs_[by_new_function_[i - 1]];
         const PlannedFunc& next = funcs_[by_new_function_[i]];
         if (one.section == next.section && one.offset == next.offset) {
-            return refuse(RefusalCode::repeated_new_function, next.old.name, next.old.entry.value, next.symbol, 0, one.old.name);
+            return refuse(RefusalCode::repeated_new_function, next.old.name, next.old.entry.value, next.symbol, 0,
+                          one.old.name);
         }
     }
     for (usize i = 1; i < holds_.size(); ++i) {

@@ -7,8 +7,8 @@ namespace graft::patch {
 
 namespace {
 
-constexpr u64 kKnownFlags = elf::kFlagWrite | elf::kFlagAlloc | elf::kFlagExecute | elf::kFlagMerge | elf::kFlagStrings |
-                            elf::kFlagInfoLink | elf::kFlagLinkOrder | elf::kFlagGroup;
+constexpr u64 kKnownFlags = elf::kFlagWrite | elf::kFlagAlloc | elf::kFlagExecute | elf::kFlagMerge |
+                            elf::kFlagStrings | elf::kFlagInfoLink | elf::kFlagLinkOrder | elf::kFlagGroup;
 constexpr u64 kMaxAlignment = 4096;
 
 // ".data" and ".data.x" are of the kind ".data", ".database" isn't.
@@ -28,7 +28,8 @@ Area area_of(const elf::Section& section, std::string_view name) {
     bool has_bytes = section.type == elf::kSectionProgram;
     if (is_kind(name, ".text")) return has_bytes && executable ? Area::text : Area::none;
     if (executable) return Area::none;
-    if (is_frames(name)) return (has_bytes || section.type == elf::kSectionUnwind) && !writable ? Area::rodata : Area::none;
+    if (is_frames(name))
+        return (has_bytes || section.type == elf::kSectionUnwind) && !writable ? Area::rodata : Area::none;
     if (name == ".init_array") return section.type == elf::kSectionInitArray ? Area::rodata : Area::none;
     if (is_kind(name, ".rodata")) return has_bytes && !writable ? Area::rodata : Area::none;
     if (is_kind(name, ".data.rel.ro")) return has_bytes ? Area::rodata : Area::none;

@@ -53,12 +53,13 @@ RefusalResult<void> Plan::resolve_undefined(const Machine& machine, u32 index, s
     return {};
 }
 
-// A global that the image has too. Weak: there is one home for it, the image's. Strong: the image's callers would go on with
-// the old one, so it is a mistake, unless it is the very function that is replaced.
+// A global that the image has too. Weak: there is one home for it, the image's. Strong: the image's callers would go on
+// with the old one, so it is a mistake, unless it is the very function that is replaced.
 RefusalResult<void> Plan::resolve_global(const Machine& machine, u32 index, std::string_view name) {
     auto binding = object_.symbol(index).binding();
     bool is_weak = binding == elf::kBindWeak || binding == elf::kBindUnique;
-    if (!is_weak && binding != elf::kBindGlobal) return refuse(RefusalCode::bad_symbol, name, index, binding, elf::kBindGlobal);
+    if (!is_weak && binding != elf::kBindGlobal)
+        return refuse(RefusalCode::bad_symbol, name, index, binding, elf::kBindGlobal);
     PlannedSymbol& planned = symbols_[index];
     auto address = machine.find_global(name);
     if (!address) return {};
@@ -91,7 +92,8 @@ RefusalResult<void> Plan::check_duplicates(Machine& machine) const {
         return l.size() != r.size() ? l.size() < r.size() : l < r;
     });
     for (usize i = 1; i < count; ++i) {
-        if (name(shared[i]) == name(shared[i - 1])) return refuse(RefusalCode::duplicate_symbol, name(shared[i]), shared[i]);
+        if (name(shared[i]) == name(shared[i - 1]))
+            return refuse(RefusalCode::duplicate_symbol, name(shared[i]), shared[i]);
     }
     return {};
 }
@@ -121,7 +123,9 @@ RefusalResult<void> Plan::resolve_references(const Machine& machine) {
 RefusalResult<void> Plan::check_relocation_table(u32 index) const {
     auto table = object_.section(index);
     auto name = object_.section_name(table);
-    auto bad = [&](u64 found, u64 expected) { return refuse(RefusalCode::bad_relocation_table, name, index, found, expected); };
+    auto bad = [&](u64 found, u64 expected) {
+        return refuse(RefusalCode::bad_relocation_table, name, index, found, expected);
+    };
     if (table.info >= object_.section_count()) return bad(table.info, object_.section_count());
     if (sections_[table.info].area == Area::none) return {};
     if (table.type != elf::kSectionRela) return bad(table.type, elf::kSectionRela);
@@ -154,7 +158,8 @@ RefusalResult<void> Plan::check_relocation(const elf::Section& target, const elf
     auto width = relocation_width(rela.type());
     if (width == 0) return refuse(RefusalCode::unknown_relocation, name, rela.offset, rela.type());
     auto end = checked_add<u64>(rela.offset, width);
-    if (!end || *end > target.size) return refuse(RefusalCode::relocation_outside, name, rela.offset, rela.offset, target.size);
+    if (!end || *end > target.size)
+        return refuse(RefusalCode::relocation_outside, name, rela.offset, rela.offset, target.size);
     if (rela.symbol() >= object_.symbol_count()) {
         return refuse(RefusalCode::unresolved_symbol, name, rela.offset, rela.symbol(), object_.symbol_count());
     }

@@ -16,7 +16,10 @@ struct Wording {
     Values values;
 };
 
-#define GRAFT_WORDING(code, text, where, values) Wording{RefusalCode::code, #code, text, Where::where, Values::values}
+#define GRAFT_WORDING(code, text, where, values)                     \
+    Wording {                                                        \
+        RefusalCode::code, #code, text, Where::where, Values::values \
+    }
 
 constexpr Wording kWordings[] = {
     GRAFT_WORDING(not_a_patch, "not a patch, or a truncated one: no envelope at its end", file, none),

@@ -17,56 +17,56 @@ namespace graft::patch {
 // Grouped by what is checked. "where" is what Refusal::where holds.
 enum class RefusalCode : u8 {
     // envelope; where: offset in the file
-    not_a_patch,       // shorter than an envelope, or no magic at its place: no patch, or cut off
+    not_a_patch,  // shorter than an envelope, or no magic at its place: no patch, or cut off
     file_too_large,
-    bad_envelope,      // version, reserved bytes or object size
-    unknown_key,       // signed, and no built-in key can check the signature
+    bad_envelope,  // version, reserved bytes or object size
+    unknown_key,   // signed, and no built-in key can check the signature
     // the object's frame; where: offset in the file
-    not_an_object,     // no little-endian relocatable ELF64 object
-    wrong_machine,     // for another processor
-    bad_section_table, // section headers or their names don't lie within the object
+    not_an_object,      // no little-endian relocatable ELF64 object
+    wrong_machine,      // for another processor
+    bad_section_table,  // section headers or their names don't lie within the object
     too_many_sections,
-    no_metadata,       // no section .graft.patch, or more than one
+    no_metadata,  // no section .graft.patch, or more than one
     // metadata; where: offset in the section
-    bad_metadata,      // header, a record that reaches past the end, or a wrong count
-    unknown_format,    // written for another version of the format
-    wrong_build,       // for another image; found and expected: the first 8 bytes of the build-ids, big-endian
-    unknown_record,    // a critical record of an unknown kind
-    bad_record,        // a payload that isn't what its kind says
-    bad_text,          // a text of wrong length or with characters that aren't allowed
+    bad_metadata,    // header, a record that reaches past the end, or a wrong count
+    unknown_format,  // written for another version of the format
+    wrong_build,     // for another image; found and expected: the first 8 bytes of the build-ids, big-endian
+    unknown_record,  // a critical record of an unknown kind
+    bad_record,      // a payload that isn't what its kind says
+    bad_text,        // a text of wrong length or with characters that aren't allowed
     repeated_record,
     no_name,
     too_many_functions,
     too_many_references,
     unknown_flags,
     // sections; where: index of the section
-    bad_section,          // contents outside the object, or a size that can't be
+    bad_section,  // contents outside the object, or a size that can't be
     overlapping_sections,
     bad_alignment,
-    bad_section_flags,    // writable and executable, compressed, or flags nobody knows
+    bad_section_flags,  // writable and executable, compressed, or flags nobody knows
     tls_section,
-    unknown_section,      // takes part in the program, and nobody knows what it means
-    no_frames,            // no .eh_frame, or more than one
-    bad_init_array,       // size isn't a multiple of a pointer
-    loaded_too_large,     // text, data and zeros together
+    unknown_section,   // takes part in the program, and nobody knows what it means
+    no_frames,         // no .eh_frame, or more than one
+    bad_init_array,    // size isn't a multiple of a pointer
+    loaded_too_large,  // text, data and zeros together
     // symbols; where: index of the symbol
-    no_symbols,         // no symbol table, or more than one
+    no_symbols,  // no symbol table, or more than one
     bad_symbol_table,
     too_many_symbols,
-    bad_symbol,         // section, place or name out of bounds
+    bad_symbol,  // section, place or name out of bounds
     common_symbol,
     tls_symbol,
-    duplicate_symbol,   // two global symbols of one name
-    redefined_symbol,   // a new global symbol that the image defines already
+    duplicate_symbol,  // two global symbols of one name
+    redefined_symbol,  // a new global symbol that the image defines already
     // references; where: address in the image
-    bad_reference,      // not for an undefined symbol of the object
+    bad_reference,  // not for an undefined symbol of the object
     repeated_reference,
     unknown_reference,  // the image has no symbol of that name at that address
     // funcs and holds; where: address of the old function
     no_funcs,
-    repeated_function,      // one old function named twice
-    not_an_entry,           // no function of the image begins there
-    wrong_function,         // the function there has another name
+    repeated_function,  // one old function named twice
+    not_an_entry,       // no function of the image begins there
+    wrong_function,     // the function there has another name
     wrong_position,
     no_call_site,           // can't be patched: assembly, or compiled without a site
     on_no_patch_list,       // can't be patched: runs while text is being written
@@ -78,10 +78,10 @@ enum class RefusalCode : u8 {
     // relocations; where: offset in the section named
     bad_relocation_table,
     too_many_relocations,
-    unknown_relocation,     // a type that the compiler doesn't emit for this code model
-    relocation_outside,     // patches bytes outside its section
-    unresolved_symbol,      // refers to a symbol without an address
-    relocation_overflow,    // the distance doesn't fit; found: the value
+    unknown_relocation,   // a type that the compiler doesn't emit for this code model
+    relocation_outside,   // patches bytes outside its section
+    unresolved_symbol,    // refers to a symbol without an address
+    relocation_overflow,  // the distance doesn't fit; found: the value
     // the patch as it would lie in memory
     bad_frames,       // the unwind table is malformed, claims other code or leaves a function out
     bad_constructor,  // an .init_array entry that isn't a function of the patch
@@ -93,10 +93,10 @@ enum class RefusalCode : u8 {
     function_taken,      // changed or held by another patch; other: that patch
     // the machine
     no_memory,
-    site_mismatch,       // bytes at a call site are neither the NOP nor what the patcher wrote, as a debugger leaves them
+    site_mismatch,  // bytes at a call site are neither the NOP nor what the patcher wrote, as a debugger leaves them
     // requests about a patch
     unknown_patch,
-    already_leaving,    // unregistered already
+    already_leaving,  // unregistered already
     not_in_transition,
 };
 inline constexpr usize kRefusalCodeCount = static_cast<usize>(RefusalCode::not_in_transition) + 1;

@@ -22,7 +22,8 @@ RefusalResult<void> Registry::load(std::span<const std::byte> file, std::string_
     return loaded;
 }
 
-RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::string_view name, const LoadOptions& options) {
+RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::string_view name,
+                                          const LoadOptions& options) {
     GRAFT_CHECK(check_idle());
     if (!name.empty()) GRAFT_CHECK(check_name(name));
     auto plan = GRAFT_TRY(Plan::parse(machine_, file, {.allow_endless = options.allow_endless}));
@@ -43,6 +44,7 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
         if (patch->object.has_constructors()) {
             ++patch_count_;
             retire(patch.give_up());
+            collect_lingering();
         }
         return started;
     }
@@ -62,7 +64,8 @@ RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_v
                      metadata.built_from(),
                      metadata.built_with()};
     if (!patch.set_texts(machine_, texts)) return refuse(RefusalCode::no_memory, name);
-    bool created = patch.funcs.create(machine_, plan.funcs().size()) && patch.holds.create(machine_, plan.holds().size());
+    bool created =
+        patch.funcs.create(machine_, plan.funcs().size()) && patch.holds.create(machine_, plan.holds().size());
     if (!created) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(patch.object.create(machine_, plan, patch.texts.name));
 
@@ -106,7 +109,8 @@ RefusalResult<void> Registry::check_name(std::string_view name) {
             if (patch.texts.name == name) return refuse(RefusalCode::name_taken, name);
         }
     }
-    if (patch_count_ >= kMaxPatches) return refuse(RefusalCode::too_many_patches, name, 0, patch_count_ + 1, kMaxPatches);
+    if (patch_count_ >= kMaxPatches)
+        return refuse(RefusalCode::too_many_patches, name, 0, patch_count_ + 1, kMaxPatches);
     return {};
 }
 

@@ -7,24 +7,25 @@
 //   (none)        | unknown_patch  | unknown_patch  |
 //   appearing     | turn           | turn           | enabled
 //   enabled       | disappearing   | not_in_transit.|
-//   disappearing  | already_leaving| turn           | destructors run → (none) if nothing points into it, else lingering
-//   lingering     | unknown_patch  | unknown_patch  | looked at again after each later transition → (none)
+//   disappearing  | already_leaving| turn           | destructors run → (none) if nothing points into it, else
+//   lingering lingering     | unknown_patch  | unknown_patch  | looked at again after each later transition → (none)
 //
-// A turned appearing patch is disappearing and a turned disappearing one is appearing, in the same transition, any number
-// of times. load() makes an appearing patch of a file, or refuses it and leaves everything as it was.
+// A turned appearing patch is disappearing and a turned disappearing one is appearing, in the same transition, any
+// number of times. load() makes an appearing patch of a file, or refuses it and leaves everything as it was.
 //
 // Invariants
 //   R1  At most one transition runs.
-//   R2  No two patches share a function, be it replaced or held. So in this state of the design a func stack is one deep.
-//   R3  A live call site leads to a trampoline exactly while a transition changes its function, and directly to the top of
+//   R2  No two patches share a function, be it replaced or held. So in this state of the design a func stack is one
+//   deep. R3  A live call site leads to a trampoline exactly while a transition changes its function, and directly to
+//   the top of
 //       its func stack otherwise; a function with an empty stack has the NOP.
 //   R4  Code, data and records of a patch are released only when it is out of force everywhere: settled, drained,
 //       synchronised, and nothing found that points into it.
 //
-// Locking: every method takes the machine's lock itself, and none may be called with it held; visitors and sinks run under
-// it and must neither call the registry nor sleep. Context: task. No method waits for a transition: whoever starts one
-// gets its answer when the tasks have been looked at once, and the end is complete(), which the machine's worker calls
-// whenever the last task may have moved. complete() may be called at any time.
+// Locking: every method takes the machine's lock itself, and none may be called with it held; visitors and sinks run
+// under it and must neither call the registry nor sleep. Context: task. No method waits for a transition: whoever
+// starts one gets its answer when the tasks have been looked at once, and the end is complete(), which the machine's
+// worker calls whenever the last task may have moved. complete() may be called at any time.
 #pragma once
 
 #include <array>
@@ -61,8 +62,8 @@ enum class Completion : u8 {
 
 class Registry {
 public:
-    // A registry is a record like all that it owns: it holds addresses of patches, and would keep them from being freed if
-    // it lay in searched memory. Empty when there is no memory.
+    // A registry is a record like all that it owns: it holds addresses of patches, and would keep them from being freed
+    // if it lay in searched memory. Empty when there is no memory.
     static RecordOwner<Registry> create(Machine& machine) { return RecordOwner<Registry>::create(machine, machine); }
 
     explicit Registry(Machine& machine) : machine_(machine) {}
@@ -73,8 +74,8 @@ public:
 
     // -- changing
 
-    // Loads the patch file and begins its transition. `name` empty: the name in the file. The bytes are needed during the
-    // call only. Started when it returns without a refusal; the outcome comes as a history record.
+    // Loads the patch file and begins its transition. `name` empty: the name in the file. The bytes are needed during
+    // the call only. Started when it returns without a refusal; the outcome comes as a history record.
     RefusalResult<void> load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
     // Of an appearing patch: turns its transition.
     RefusalResult<void> unregister(std::string_view name);
@@ -138,7 +139,8 @@ private:
     Universe settled_ = Universe::zero;
     RecordOwner<Transition> transition_;
     bool reported_stuck_ = false;
-    std::array<AddressRange, kMaxPatches * 3> searched_{};  // of lingering patches; a member, so that a search can't fail
+    std::array<AddressRange, kMaxPatches * 3>
+        searched_{};  // of lingering patches; a member, so that a search can't fail
     History history_;
 };
 

@@ -87,7 +87,8 @@ PatchView view_of(const Plan& plan, std::string_view name) {
 
 // ---- plan -----------------------------------------------------------------------------------------------------------
 
-void Registry::plan(std::span<const std::byte> file, std::string_view name, const LoadOptions& options, PlanSink& sink) {
+void Registry::plan(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
+                    PlanSink& sink) {
     MachineGuard guard(machine_);
     auto tell = [&](const RefusalResult<void>& result) {
         if (!result) sink.refusal(result.error());
@@ -226,7 +227,8 @@ void Registry::publish(HistoryRecord entry) {
     machine_.history_grew();
 
     Text<768> line;
-    line.append("patch ", entry.patch.empty() ? std::string_view("(unnamed)") : entry.patch.view(), ": ", name_of(entry.event));
+    line.append("patch ", entry.patch.empty() ? std::string_view("(unnamed)") : entry.patch.view(), ": ",
+                name_of(entry.event));
     bool is_refusal = entry.event == HistoryEvent::refused || entry.event == HistoryEvent::stuck;
     if (is_refusal) {
         line.append(": ");

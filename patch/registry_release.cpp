@@ -41,7 +41,8 @@ usize Registry::collect_lingering() {
             if (!range.empty()) searched_[count++] = range;
         }
     }
-    // What had been found before stays known until the new search is over, to tell a new lingering patch from an old one.
+    // What had been found before stays known until the new search is over, to tell a new lingering patch from an old
+    // one.
     std::array<bool, kMaxPatches> lingered{};
     usize index = 0;
     for (Patch& patch : lingering_) {

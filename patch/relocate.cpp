@@ -72,20 +72,22 @@ u64 Relocator::value(u32 section, const elf::Rela& rela) const {
 }
 
 RefusalResult<void> Relocator::check() const {
-    return plan_.for_each_relocation([&](u32 section, const elf::Section& target, const elf::Rela& rela) -> RefusalResult<void> {
-        u64 computed = value(section, rela);
-        if (fits(rela.type(), computed)) return {};
-        return refuse(RefusalCode::relocation_overflow, plan_.object().section_name(target), rela.offset, computed);
-    });
+    return plan_.for_each_relocation(
+        [&](u32 section, const elf::Section& target, const elf::Rela& rela) -> RefusalResult<void> {
+            u64 computed = value(section, rela);
+            if (fits(rela.type(), computed)) return {};
+            return refuse(RefusalCode::relocation_overflow, plan_.object().section_name(target), rela.offset, computed);
+        });
 }
 
 void Relocator::apply() const {
-    auto applied = plan_.for_each_relocation([&](u32 section, const elf::Section&, const elf::Rela& rela) -> RefusalResult<void> {
-        u64 computed = value(section, rela);
-        VirtAddr place = section_address(section) + rela.offset;
-        std::memcpy(place.as<>(), &computed, relocation_width(rela.type()));
-        return {};
-    });
+    auto applied =
+        plan_.for_each_relocation([&](u32 section, const elf::Section&, const elf::Rela& rela) -> RefusalResult<void> {
+            u64 computed = value(section, rela);
+            VirtAddr place = section_address(section) + rela.offset;
+            std::memcpy(place.as<>(), &computed, relocation_width(rela.type()));
+            return {};
+        });
     GRAFT_ASSERT(applied.has_value());
 }
 

@@ -25,17 +25,15 @@ Verdict judge(Stack& stack, const ChangingSet& changing) {
 }  // namespace
 
 Transition::Transition(Machine& machine, Patch& patch, bool appearing, Universe settled)
-    : machine_(machine),
-      patch_(patch),
-      in_force_(appearing ? other(settled) : settled),
-      target_(other(settled)) {}
+    : machine_(machine), patch_(patch), in_force_(appearing ? other(settled) : settled), target_(other(settled)) {}
 
 Transition::~Transition() {
     GRAFT_ASSERT(!begun_);
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
 }
 
-RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, Patch& patch, bool appearing, Universe settled) {
+RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, Patch& patch, bool appearing,
+                                                           Universe settled) {
     auto transition = RecordOwner<Transition>::create(machine, machine, patch, appearing, settled);
     if (!transition) return refuse(RefusalCode::no_memory, patch.texts.name);
     GRAFT_CHECK(transition->make_dispatches());

@@ -10,9 +10,9 @@
 //                     | version, or NOP    |                            |
 //   6 drained, ended  |                    | none in a trampoline       | settle()
 //
-// The order is what makes it right: no task may move before the last site is live (else it would call some functions new
-// and some old), and no site may settle before the last task has moved. In step 2 both versions of a site mean the same
-// to every task, and again in step 5; so it doesn't matter when a processor sees which.
+// The order is what makes it right: no task may move before the last site is live (else it would call some functions
+// new and some old), and no site may settle before the last task has moved. In step 2 both versions of a site mean the
+// same to every task, and again in step 5; so it doesn't matter when a processor sees which.
 //
 // turn() only changes the target: trampolines choose by a task's own side, and the changing set serves both directions.
 //
@@ -31,7 +31,8 @@ namespace graft::patch {
 class Transition final : public Examiner {
 public:
     // The patch's funcs are on their func stacks. `settled` is where all tasks are.
-    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, Patch& patch, bool appearing, Universe settled);
+    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, Patch& patch, bool appearing,
+                                                          Universe settled);
 
     Transition(Machine& machine, Patch& patch, bool appearing, Universe settled);
     Transition(const Transition&) = delete;

@@ -1,6 +1,7 @@
 // Views: what the registry shows of itself. All of them are valid only during the call that hands them out, which runs
-// under the registry's lock: a visitor copies what it wants to keep, and neither sleeps nor calls the registry. Addresses
-// are kept as text: as words in searched memory they would look like references and keep a patch from being freed.
+// under the registry's lock: a visitor copies what it wants to keep, and neither sleeps nor calls the registry.
+// Addresses are kept as text: as words in searched memory they would look like references and keep a patch from being
+// freed.
 #pragma once
 
 #include <span>
@@ -38,7 +39,7 @@ struct FunctionView {
     VirtAddr new_function;  // null for a hold and in a plan
     u64 new_size = 0;
     bool hold = false;
-    bool patched = false;   // its func is on its func stack now
+    bool patched = false;  // its func is on its func stack now
 };
 
 struct TransitionView {
