@@ -1,0 +1,1 @@
+HOST_SRCS += boot/early_memory.cpp
