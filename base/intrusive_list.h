@@ -10,7 +10,7 @@ namespace graft {
 
 class ListHook {
 public:
-    ListHook() = default;
+    constexpr ListHook() = default;
     ListHook(const ListHook&) = delete;
     ListHook& operator=(const ListHook&) = delete;
     ~ListHook() { GRAFT_ASSERT(!is_linked()); }
@@ -44,7 +44,7 @@ private:
 template <typename T, ListHook T::* Hook>
 class IntrusiveList {
 public:
-    IntrusiveList() {
+    constexpr IntrusiveList() {
         sentinel_.next_ = &sentinel_;
         sentinel_.previous_ = &sentinel_;
     }

@@ -59,7 +59,7 @@ public:
         table.address = address;
         table.signature = GRAFT_TRY((load<std::array<char, 4>>(address)));
         table.length = GRAFT_TRY(load<u32>(address + 4));
-        if (table.length < kHeaderSize || table.length > kMaxTableSize)
+        if (table.length < kHeaderSize || table.length > kMaxAcpiTableSize)
             return fail(AcpiError{AcpiFailure::bad_length, address, table.length, kHeaderSize});
         GRAFT_CHECK(check_sum(address, table.length));
         return table;

@@ -25,7 +25,7 @@ protected:
 inline constexpr usize kMaxAcpiProcessors = 64;
 inline constexpr usize kMaxIoApics = 8;
 inline constexpr usize kMaxOverrides = 16;
-inline constexpr u32 kMaxTableSize = 4 * 1024 * 1024;  // larger ones are refused
+inline constexpr u32 kMaxAcpiTableSize = 4 * 1024 * 1024;  // larger ones are refused
 inline constexpr u32 kMaxRootEntries = 256;            // of the RSDT or XSDT; more are refused
 
 struct AcpiProcessor {

@@ -1,0 +1,148 @@
+#include "kernel/memory.h"
+
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernel/lock.h"
+
+namespace graft::kernel {
+
+namespace {
+
+constinit SpinLock pages_lock{LockRank::pages};
+constinit PageAllocator pages;  // lock: pages_lock
+constinit SpinLock mapping_lock{LockRank::mapping};
+
+u64 frame_of(const void* memory) { return arch::direct_map_physical(VirtAddr(memory)).value / kPageSize; }
+void* address_of(u64 frame) { return arch::direct_map(PhysAddr{frame * kPageSize}).as<void>(); }
+
+class DirectPages final : public HeapPages {
+public:
+    void* allocate_pages(u64 count, PageUse use) override { return kernel::allocate_pages(count, use); }
+    void release_pages(void* memory) override { kernel::release_pages(memory); }
+    u64 page_count(const void* memory) const override { return kernel::page_count(memory); }
+};
+
+class TablePages final : public arch::PageSource {
+public:
+    PhysAddr allocate_pages(usize count) override {
+        void* memory = kernel::allocate_pages(count, PageUse::tables);
+        return memory ? arch::direct_map_physical(VirtAddr(memory)) : PhysAddr{};
+    }
+};
+
+constinit DirectPages heap_pages;
+constinit TablePages tables;
+constinit Guarded<Heap, LockRank::heap> heap{heap_pages, PageUse::heap_slab, PageUse::heap_large};
+constinit Guarded<Heap, LockRank::heap> records{heap_pages, PageUse::records, PageUse::records};
+
+// The frame records lie in the first usable range that has room for them and is not scarce low memory.
+arch::PhysRange choose_home(std::span<const arch::PhysRange> usable, u64 bytes) {
+    constexpr PhysAddr kLowEnd{1024 * 1024};
+    for (const arch::PhysRange& range : usable) {
+        if (range.begin >= kLowEnd && range.size() >= bytes) return {range.begin, range.begin + bytes};
+    }
+    return {};
+}
+
+void add_range(PhysAddr begin, PhysAddr end) {
+    u64 first = begin.align_up(kPageSize).value / kPageSize;
+    u64 last = end.align_down(kPageSize).value / kPageSize;
+    if (first == 0) first = 1;  // an address of 0 means "none"
+    if (first < last) pages.add(first, last - first);
+}
+
+}  // namespace
+
+void init_memory(std::span<const arch::PhysRange> usable) {
+    PhysAddr top{};
+    for (const arch::PhysRange& range : usable) top = range.end > top ? range.end : top;
+    u64 frames = top.value / kPageSize;
+    u64 bytes = pages_for(frames * sizeof(PageRecord)) * kPageSize;
+    arch::PhysRange home = choose_home(usable, bytes);
+    GRAFT_ASSERT(!home.empty());
+
+    SpinGuard<IrqSave> guard(pages_lock);
+    pages.initialise({arch::direct_map(home.begin).as<PageRecord>(), frames});
+    for (const arch::PhysRange& range : usable) {
+        bool holds_home = range.begin <= home.begin && home.end <= range.end;
+        add_range(holds_home ? home.end : range.begin, range.end);
+    }
+}
+
+arch::PageSource& table_pages() { return tables; }
+
+void* allocate_pages(u64 count, PageUse use) {
+    SpinGuard<IrqSave> guard(pages_lock);
+    auto first = pages.allocate(count, use);
+    return first ? address_of(*first) : nullptr;
+}
+
+void release_pages(void* memory) {
+    SpinGuard<IrqSave> guard(pages_lock);
+    pages.release(frame_of(memory));
+}
+
+u64 page_count(const void* memory) {
+    SpinGuard<IrqSave> guard(pages_lock);
+    return pages.run_at(frame_of(memory));
+}
+
+PageStatistics page_statistics() {
+    SpinGuard<IrqSave> guard(pages_lock);
+    return pages.statistics();
+}
+
+void for_each_live_memory(LiveMemoryVisitor& visitor) {
+    for (u64 frame = 0; frame < pages.frame_count(); ++frame) {
+        u64 run = pages.run_at(frame);
+        if (run == 0) continue;
+        PageUse use = pages.use_of(frame);
+        if (use == PageUse::heap_slab) {
+            Heap::for_each_object(address_of(frame), [&](VirtAddr begin, u64 size) { visitor.visit(begin, size); });
+        } else if (use == PageUse::heap_large || use == PageUse::raw) {
+            visitor.visit(VirtAddr(address_of(frame)), run * kPageSize);
+        }
+    }
+}
+
+void* heap_allocate(usize size, usize alignment) {
+    return heap.with([&](Heap& all) { return all.allocate(size, alignment); });
+}
+
+void heap_release(void* memory) {
+    heap.with([&](Heap& all) { all.release(memory); });
+}
+
+HeapStatistics heap_statistics() {
+    return heap.with([](Heap& all) { return all.statistics(); });
+}
+
+void* records_allocate(usize size, usize alignment) {
+    return records.with([&](Heap& all) { return all.allocate(size, alignment); });
+}
+
+void records_release(void* memory) {
+    records.with([&](Heap& all) { all.release(memory); });
+}
+
+HeapStatistics records_statistics() {
+    return records.with([](Heap& all) { return all.statistics(); });
+}
+
+arch::PagingResult<void> map_pages(VirtAddr at, PhysAddr physical, u64 size, arch::PageAccess access) {
+    SpinGuard<IrqSave> guard(mapping_lock);
+    return arch::map(at, physical, size, access);
+}
+
+arch::PagingResult<void> unmap_pages(VirtAddr at, u64 size) {
+    SpinGuard<IrqSave> guard(mapping_lock);
+    return arch::unmap(at, size);
+}
+
+arch::PagingResult<void> protect_pages(VirtAddr at, u64 size, arch::PageAccess access) {
+    SpinGuard<IrqSave> guard(mapping_lock);
+    return arch::protect(at, size, access);
+}
+
+}  // namespace graft::kernel

@@ -1,0 +1,108 @@
+#include "arch/x86_64/return_hook.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/patch_machine.h"
+#include "kernel/patch_moves.h"
+#include "kernel/references.h"
+#include "kernel/task_list.h"
+#include "kernel/task_visit.h"
+#include "kernel/task_walk.h"
+
+namespace graft::kernel {
+
+namespace {
+
+class Sweep final : public TaskVisitor {
+public:
+    u32 visit(Task& task, arch::InterruptFrame* frame) override { return examine_task(task, frame); }
+};
+
+// After the last move: nothing of the transition stays with a task.
+class Clear final : public TaskVisitor {
+public:
+    u32 visit(Task& task, arch::InterruptFrame* frame) override {
+        task.holding = {};
+        task.examine_at_stop = false;
+        (void)arch::take_off_return_hook(task.context, frame != nullptr);  // one that is firing clears itself
+        return 0;
+    }
+};
+
+// Finds who isn't clear; the visits run under locks, so the sink hears of it afterwards.
+class Survey final : public TaskVisitor {
+public:
+    struct Entry {
+        u64 task;
+        patch::Verdict::Kind why;
+    };
+
+    Survey(const patch::Examiner& examiner, std::span<Entry> entries) : examiner_(examiner), entries_(entries) {}
+
+    u32 visit(Task& task, arch::InterruptFrame* frame) override {
+        if (task.state == TaskState::exited) return 0;
+        TaskStack stack(task, frame);
+        auto kind = examiner_.examine(stack).kind;
+        if (kind == patch::Verdict::Kind::clear) return 0;
+        // Several processors may be here at once.
+        usize index = count_.fetch_add(1, std::memory_order_relaxed);  // read after all visits
+        if (index < entries_.size()) entries_[index] = {task.id, kind};
+        return 0;
+    }
+
+    void report(patch::SurveySink& sink) const {
+        usize count = count_.load(std::memory_order_relaxed);
+        for (usize i = 0; i < count && i < entries_.size(); ++i) sink.not_clear(entries_[i].task, entries_[i].why);
+    }
+
+private:
+    const patch::Examiner& examiner_;
+    std::span<Entry> entries_;
+    std::atomic<usize> count_{0};
+};
+
+}  // namespace
+
+void PatchMachine::begin_transition(const patch::Examiner& examiner, patch::Universe target) {
+    allow_moves(examiner, target);
+}
+
+void PatchMachine::turn_transition(patch::Universe target) {
+    suspend_moves();
+    resume_moves(target);
+    synchronise();
+}
+
+void PatchMachine::end_transition() {
+    suspend_moves();
+    Clear clear;
+    visit_all_tasks(clear);
+    forget_examiner();
+}
+
+void PatchMachine::sweep() {
+    Sweep sweep;
+    visit_all_tasks(sweep);
+}
+
+u64 PatchMachine::tasks_to_move() const { return kernel::tasks_to_move(); }
+patch::MoveCounts PatchMachine::moves() const { return move_counts(); }
+
+void PatchMachine::survey(const patch::Examiner& examiner, patch::SurveySink& sink) {
+    constexpr usize kSlack = 64;  // tasks that are made meanwhile
+    usize room = task_count() + kSlack;
+    void* memory = records_allocate(room * sizeof(Survey::Entry), 16);
+    if (!memory) {
+        log(patch::LogLevel::warning, "no memory to list the tasks that would hold a transition");
+        return;
+    }
+    Survey survey(examiner, {static_cast<Survey::Entry*>(memory), room});
+    visit_all_tasks(survey);
+    survey.report(sink);
+    records_release(memory);
+}
+
+void PatchMachine::find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) {
+    search_references(ranges, sink);
+}
+
+}  // namespace graft::kernel
