@@ -12,13 +12,13 @@ namespace {
 using formats::Declaration;
 using formats::DeclarationKind;
 
-// The symbol that a relocation means. A compiler refers to a static function through its section: then the function that
-// starts at the addend is meant.
+// The symbol that a relocation means. A compiler refers to a static function through its section: then the function
+// that starts at the addend is meant.
 PackResult<u32> pointed_to(const Object& object, const ObjectRelocation& relocation) {
     const ObjectSymbol& symbol = object.symbols[relocation.symbol];
     if (relocation.type != R_X86_64_64)
-        return pack_error(fmt::format("{}: relocation type {} in {}", object.path, relocation.type,
-                                      formats::kDeclarationSection));
+        return pack_error(
+            fmt::format("{}: relocation type {} in {}", object.path, relocation.type, formats::kDeclarationSection));
     if (symbol.type != STT_SECTION && relocation.addend == 0) return relocation.symbol;
     u64 offset = symbol.value + static_cast<u64>(relocation.addend);
     for (usize i = 0; i < object.symbols.size(); ++i) {
@@ -30,16 +30,20 @@ PackResult<u32> pointed_to(const Object& object, const ObjectRelocation& relocat
                                   symbol.name, relocation.addend));
 }
 
-bool needs_old_symbol(DeclarationKind kind) { return kind == DeclarationKind::replace || kind == DeclarationKind::hold; }
+bool needs_old_symbol(DeclarationKind kind) {
+    return kind == DeclarationKind::replace || kind == DeclarationKind::hold;
+}
 bool needs_new_symbol(DeclarationKind kind) {
     return kind == DeclarationKind::replace || kind == DeclarationKind::replace_named;
 }
-bool needs_text(DeclarationKind kind) { return !needs_old_symbol(kind); }
+bool needs_text(DeclarationKind kind) {
+    return !needs_old_symbol(kind);
+}
 
 PackResult<void> check_shape(const Object& object, const Declared& declared) {
     if (kind_name(declared.kind) == nullptr)
-        return pack_error(fmt::format("{}: declaration of unknown kind {}", object.path,
-                                      static_cast<u32>(declared.kind)));
+        return pack_error(
+            fmt::format("{}: declaration of unknown kind {}", object.path, static_cast<u32>(declared.kind)));
     bool right = declared.old_symbol.has_value() == needs_old_symbol(declared.kind) &&
                  declared.new_symbol.has_value() == needs_new_symbol(declared.kind) &&
                  !declared.text.empty() == needs_text(declared.kind);
@@ -52,15 +56,24 @@ PackResult<void> check_shape(const Object& object, const Declared& declared) {
 
 const char* kind_name(DeclarationKind kind) {
     switch (kind) {
-        case DeclarationKind::name: return "name";
-        case DeclarationKind::set: return "set";
-        case DeclarationKind::version: return "version";
-        case DeclarationKind::description: return "description";
-        case DeclarationKind::fixes: return "fixes";
-        case DeclarationKind::replace: return "replace";
-        case DeclarationKind::replace_named: return "replace by name";
-        case DeclarationKind::hold: return "hold";
-        case DeclarationKind::hold_named: return "hold by name";
+        case DeclarationKind::name:
+            return "name";
+        case DeclarationKind::set:
+            return "set";
+        case DeclarationKind::version:
+            return "version";
+        case DeclarationKind::description:
+            return "description";
+        case DeclarationKind::fixes:
+            return "fixes";
+        case DeclarationKind::replace:
+            return "replace";
+        case DeclarationKind::replace_named:
+            return "replace by name";
+        case DeclarationKind::hold:
+            return "hold";
+        case DeclarationKind::hold_named:
+            return "hold by name";
     }
     return nullptr;
 }
@@ -68,8 +81,8 @@ const char* kind_name(DeclarationKind kind) {
 PackResult<std::vector<Declared>> read_declarations(const Object& object) {
     const ObjectSection* section = object.section(formats::kDeclarationSection);
     if (!section)
-        return pack_error(fmt::format("{}: declares nothing (include patch/author.h and say GRAFT_PATCH, GRAFT_REPLACE)",
-                                      object.path));
+        return pack_error(fmt::format(
+            "{}: declares nothing (include patch/author.h and say GRAFT_PATCH, GRAFT_REPLACE)", object.path));
     if (section->contents.size() % sizeof(Declaration) != 0)
         return pack_error(fmt::format("{}: {} has {} bytes, not a multiple of {}", object.path, section->name,
                                       section->contents.size(), sizeof(Declaration)));
@@ -80,8 +93,8 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
         Declaration raw;
         std::memcpy(static_cast<void*>(&raw), bytes, sizeof(raw));
         if (raw.magic != formats::kDeclarationMagic)
-            return pack_error(fmt::format("{}: declaration {} has no magic: another version of patch/author.h?",
-                                          object.path, i));
+            return pack_error(
+                fmt::format("{}: declaration {} has no magic: another version of patch/author.h?", object.path, i));
         if (raw.text[sizeof(raw.text) - 1] != 0)
             return pack_error(fmt::format("{}: declaration {}: text is too long", object.path, i));
         result[i] = {.kind = raw.kind, .position = raw.position, .text = raw.text, .old_symbol = {}, .new_symbol = {}};
@@ -89,7 +102,8 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
     for (const ObjectRelocation& relocation : section->relocations) {
         usize index = relocation.offset / sizeof(Declaration);
         usize field = relocation.offset % sizeof(Declaration);
-        if (index >= result.size()) return pack_error(fmt::format("{}: relocation outside {}", object.path, section->name));
+        if (index >= result.size())
+            return pack_error(fmt::format("{}: relocation outside {}", object.path, section->name));
         u32 symbol = GRAFT_TRY(pointed_to(object, relocation));
         if (field == offsetof(Declaration, old_function))
             result[index].old_symbol = symbol;

@@ -66,7 +66,8 @@ PackResult<void> Image::read(std::vector<std::byte> file) {
         if (!::gelf_getshdr(section, &section_header) || section_header.sh_type == SHT_NOBITS) continue;
         const char* name = ::elf_strptr(elf.get(), names, section_header.sh_name);
         if (!name || name != kTablesSection) continue;
-        if (!inside(section_header.sh_offset, section_header.sh_size)) return not_an_image("its tables lie outside the file");
+        if (!inside(section_header.sh_offset, section_header.sh_size))
+            return not_an_image("its tables lie outside the file");
         auto tables = formats::ImageTables::open(bytes.subspan(section_header.sh_offset, section_header.sh_size));
         if (!tables) return not_an_image("its tables are damaged, or made by another version");
         tables_ = *tables;
@@ -98,11 +99,12 @@ PackResult<u32> Image::choose(std::string_view name, const std::vector<u32>& can
     std::string places;
     for (u32 index : candidates) {
         ImageSymbol symbol = tables_->symbol(index);
-        places += fmt::format("{}{} at {:#x}", places.empty() ? "" : ", ", symbol.position,
-                              tables_->address(symbol).value);
+        places +=
+            fmt::format("{}{} at {:#x}", places.empty() ? "" : ", ", symbol.position, tables_->address(symbol).value);
     }
     if (position == 0)
-        return pack_error(fmt::format("{}: ambiguous in {}; give one of its positions: {}", readable(name), path_, places));
+        return pack_error(
+            fmt::format("{}: ambiguous in {}; give one of its positions: {}", readable(name), path_, places));
     return pack_error(fmt::format("{}: no position {} in {}; it has {}", readable(name), position, path_, places));
 }
 
@@ -145,7 +147,8 @@ PackResult<void> Image::add_part(ImageFunction& function, const ImageSymbol& sym
         function.parts.push_back({range.begin, segment.bytes.subspan(offset, range.size())});
         return {};
     }
-    return pack_error(fmt::format("{}: its bytes at {:#x} aren't in {}", readable(function.name), range.begin.value, path_));
+    return pack_error(
+        fmt::format("{}: its bytes at {:#x} aren't in {}", readable(function.name), range.begin.value, path_));
 }
 
 PackResult<VirtAddr> Image::address_of(std::string_view name, u32 position) const {

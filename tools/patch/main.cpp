@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "tools/patch/pack.h"
 
@@ -67,7 +67,9 @@ int run(int argc, char** argv) {
     Arguments arguments;
     CLI::App app("Makes a patch from the object of a source that declares one with patch/author.h.", "mkpatch");
     app.add_option("--image", arguments.image, "The image that the patch is for")->required()->type_name("FILE");
-    app.add_option("OBJECT", arguments.object, "The object, compiled with the image's flags")->required()->type_name("FILE");
+    app.add_option("OBJECT", arguments.object, "The object, compiled with the image's flags")
+        ->required()
+        ->type_name("FILE");
     app.add_option("-o,--output", arguments.output, "The patch to write")->required()->type_name("FILE.klp");
     app.add_option("--name", arguments.options.name, "Instead of the declared name");
     app.add_option("--set", arguments.options.set, "Instead of the declared replace set");
@@ -91,4 +93,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace graft::tools
 
-int main(int argc, char** argv) { return graft::tools::run(argc, argv); }
+int main(int argc, char** argv) {
+    return graft::tools::run(argc, argv);
+}

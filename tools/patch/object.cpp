@@ -38,8 +38,8 @@ PackResult<void> check_header(Elf* elf, const std::string& path) {
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64)
         return pack_error(fmt::format("{}: not an x86-64 object", path));
     if (header.e_type != ET_REL)
-        return pack_error(fmt::format("{}: ELF type {}: expected a relocatable object (compile with -c)", path,
-                                      header.e_type));
+        return pack_error(
+            fmt::format("{}: ELF type {}: expected a relocatable object (compile with -c)", path, header.e_type));
     return {};
 }
 
@@ -99,8 +99,7 @@ PackResult<void> read_symbols(Reading& reading, const std::string& path) {
                 return pack_error(fmt::format("{}: symbol '{}' is in section {} of {}", path, name ? name : "",
                                               symbol.st_shndx, reading.place.size()));
             place = reading.place[symbol.st_shndx];
-            if (place == 0)
-                return pack_error(fmt::format("{}: symbol '{}' is in a table", path, name ? name : ""));
+            if (place == 0) return pack_error(fmt::format("{}: symbol '{}' is in a table", path, name ? name : ""));
         } else if (symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS && symbol.st_shndx != SHN_COMMON) {
             return pack_error(fmt::format("{}: symbol '{}': section index {:#x} is not understood", path,
                                           name ? name : "", symbol.st_shndx));

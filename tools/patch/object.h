@@ -1,7 +1,7 @@
 // A relocatable ELF object in memory: what the compiler left, read once and checked, so that what follows may index it.
 //
-// Invariants after read_object(): every section index of a symbol that isn't special, every symbol index of a relocation
-// and every `target` names an element; symbol 0 and section 0 are the empty ones that ELF has there.
+// Invariants after read_object(): every section index of a symbol that isn't special, every symbol index of a
+// relocation and every `target` names an element; symbol 0 and section 0 are the empty ones that ELF has there.
 #pragma once
 
 #include <elf.h>
@@ -23,7 +23,9 @@ struct PackError {
 template <typename T>
 using PackResult = Result<T, PackError>;
 
-inline std::unexpected<PackError> pack_error(std::string text) { return fail(PackError{std::move(text)}); }
+inline std::unexpected<PackError> pack_error(std::string text) {
+    return fail(PackError{std::move(text)});
+}
 
 struct ObjectSymbol {
     std::string name;
@@ -57,7 +59,7 @@ struct ObjectSection {
 };
 
 struct Object {
-    std::string path;  // for messages
+    std::string path;                     // for messages
     std::vector<ObjectSection> sections;  // without relocation, symbol and string tables
     std::vector<ObjectSymbol> symbols;
 

@@ -28,7 +28,9 @@ bool is_kept(const ObjectSection& section) {
            !section.name.starts_with(".note.");
 }
 
-bool is_loaders_own(std::string_view name) { return name == "__dso_handle" || name == "__cxa_atexit"; }
+bool is_loaders_own(std::string_view name) {
+    return name == "__dso_handle" || name == "__cxa_atexit";
+}
 
 bool is_known_relocation(u32 type) {
     return type == R_X86_64_64 || type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_32S;
@@ -97,16 +99,27 @@ PackResult<void> Packer::take_declarations() {
         if (is_text && !seen.insert(one.kind).second)
             return pack_error(fmt::format("{}: {} is declared twice", object_.path, kind_name(one.kind)));
         switch (one.kind) {
-            case DeclarationKind::name: texts_.name = one.text; break;
-            case DeclarationKind::set: texts_.set = one.text; break;
-            case DeclarationKind::version: texts_.version = one.text; break;
-            case DeclarationKind::description: texts_.description = one.text; break;
-            case DeclarationKind::fixes: texts_.fixes = one.text; break;
-            default: GRAFT_CHECK(take_function(one));
+            case DeclarationKind::name:
+                texts_.name = one.text;
+                break;
+            case DeclarationKind::set:
+                texts_.set = one.text;
+                break;
+            case DeclarationKind::version:
+                texts_.version = one.text;
+                break;
+            case DeclarationKind::description:
+                texts_.description = one.text;
+                break;
+            case DeclarationKind::fixes:
+                texts_.fixes = one.text;
+                break;
+            default:
+                GRAFT_CHECK(take_function(one));
         }
     }
-    bool replaces = std::any_of(functions_.begin(), functions_.end(),
-                                [](const Replaced& one) { return one.tag == KlpTag::func; });
+    bool replaces =
+        std::any_of(functions_.begin(), functions_.end(), [](const Replaced& one) { return one.tag == KlpTag::func; });
     if (!replaces) return pack_error(fmt::format("{}: replaces no function (GRAFT_REPLACE)", object_.path));
     return {};
 }
@@ -116,9 +129,10 @@ PackResult<void> Packer::take_function(const Declared& declared) {
     if (declared.old_symbol) {
         const ObjectSymbol& symbol = object_.symbols[*declared.old_symbol];
         if (!symbol.is_undefined() && symbol.binding == STB_LOCAL)
-            return pack_error(fmt::format("{}: {}: a function of the patch itself; a static one of the image is given by "
-                                          "its linkage name (GRAFT_REPLACE_NAMED)",
-                                          object_.path, readable(symbol.name)));
+            return pack_error(
+                fmt::format("{}: {}: a function of the patch itself; a static one of the image is given by "
+                            "its linkage name (GRAFT_REPLACE_NAMED)",
+                            object_.path, readable(symbol.name)));
         name = symbol.name;
     }
     u32 position = declared.position;
@@ -149,10 +163,11 @@ PackResult<void> Packer::check_function(const Replaced& replaced) {
                                       old.parts.size(), formats::kKlpMaxRanges));
     if (replaced.tag == KlpTag::hold) return {};
     if (old.no_patch)
-        return pack_error(fmt::format("{}: on the no-patch list; it runs while text is being written", readable(old.name)));
+        return pack_error(
+            fmt::format("{}: on the no-patch list; it runs while text is being written", readable(old.name)));
     if (!old.has_site)
-        return pack_error(fmt::format("{}: has no call site (assembly, a thunk, or compiled without one)",
-                                      readable(old.name)));
+        return pack_error(
+            fmt::format("{}: has no call site (assembly, a thunk, or compiled without one)", readable(old.name)));
     return check_new_function(object_.symbols[replaced.new_symbol]);
 }
 
@@ -163,7 +178,8 @@ PackResult<void> Packer::check_new_function(const ObjectSymbol& symbol) {
     if ((object_.sections[symbol.section].flags & SHF_EXECINSTR) == 0)
         return pack_error(fmt::format("{}: {}: not in a text section", object_.path, readable(symbol.name)));
     auto leaves = can_be_left(object_, symbol);
-    if (!leaves) return pack_error(fmt::format("{}: {}: its code can't be decoded", object_.path, readable(symbol.name)));
+    if (!leaves)
+        return pack_error(fmt::format("{}: {}: its code can't be decoded", object_.path, readable(symbol.name)));
     if (!*leaves) endless_ = true;
     return {};
 }
@@ -180,8 +196,10 @@ PackResult<void> Packer::take_options() {
     if (texts_.name.empty()) return pack_error(fmt::format("{}: no name (GRAFT_PATCH, or --name)", object_.path));
     for (const std::string* name : {&texts_.name, &texts_.set}) {
         if (!name->empty() && !formats::is_patch_name(*name))
-            return pack_error(fmt::format("'{}': can't be a patch's or set's name: 1 to {} of A-Z a-z 0-9 . _ - +, the "
-                                          "first a letter or digit", *name, formats::kKlpMaxPatchName));
+            return pack_error(
+                fmt::format("'{}': can't be a patch's or set's name: 1 to {} of A-Z a-z 0-9 . _ - +, the "
+                            "first a letter or digit",
+                            *name, formats::kKlpMaxPatchName));
     }
     if (const ObjectSection* comment = object_.section(".comment"); comment && comment->contents.size() > 1) {
         // NUL-terminated strings, the first of which some compilers leave empty.
@@ -202,20 +220,22 @@ PackResult<void> Packer::check_sections() {
     for (const ObjectSection& section : object_.sections) {
         if (!is_kept(section)) continue;
         if ((section.flags & SHF_TLS) != 0)
-            return pack_error(fmt::format("{}: section '{}': thread-local data can't be patched in", object_.path,
-                                          section.name));
+            return pack_error(
+                fmt::format("{}: section '{}': thread-local data can't be patched in", object_.path, section.name));
         if (section.size != 0 && !has_place(section.name))
             return pack_error(fmt::format("{}: section '{}' has no place in a patch", object_.path, section.name));
         for (const ObjectRelocation& relocation : section.relocations) {
             if (!is_known_relocation(relocation.type))
-                return pack_error(fmt::format("{}: relocation type {} isn't of this code model; compile with the "
-                                              "image's flags", where(section, relocation.offset), relocation.type));
+                return pack_error(
+                    fmt::format("{}: relocation type {} isn't of this code model; compile with the "
+                                "image's flags",
+                                where(section, relocation.offset), relocation.type));
         }
     }
     for (const ObjectSymbol& symbol : object_.symbols) {
         if (symbol.section == SHN_COMMON)
-            return pack_error(fmt::format("{}: {}: a common symbol; compile with -fno-common", object_.path,
-                                          readable(symbol.name)));
+            return pack_error(
+                fmt::format("{}: {}: a common symbol; compile with -fno-common", object_.path, readable(symbol.name)));
     }
     return {};
 }
@@ -233,7 +253,8 @@ PackResult<void> Packer::find_used_symbols() {
                                               where(section, relocation.offset), symbol.name));
             if (!symbol.is_undefined() && !is_kept(object_.sections[symbol.section]))
                 return pack_error(fmt::format("{}: refers to section '{}', which isn't loaded",
-                                              where(section, relocation.offset), object_.sections[symbol.section].name));
+                                              where(section, relocation.offset),
+                                              object_.sections[symbol.section].name));
             used_[relocation.symbol] = true;
         }
     }
@@ -249,11 +270,13 @@ PackResult<void> Packer::find_used_symbols() {
 // A new global with a name that the image has would leave the image's callers with the old one.
 PackResult<void> Packer::check_global(const ObjectSymbol& symbol, u32 index) {
     if (symbol.binding != STB_GLOBAL || symbol.type == STT_SECTION) return {};
-    bool replaces = std::any_of(functions_.begin(), functions_.end(),
-                                [&](const Replaced& one) { return one.new_symbol == index; });
+    bool replaces =
+        std::any_of(functions_.begin(), functions_.end(), [&](const Replaced& one) { return one.new_symbol == index; });
     if (replaces || !image_.defines_global(symbol.name)) return {};
-    return pack_error(fmt::format("{}: {}: defined by the image, too; declare it to use the image's, replace it, or make "
-                                  "it static", object_.path, readable(symbol.name)));
+    return pack_error(
+        fmt::format("{}: {}: defined by the image, too; declare it to use the image's, replace it, or make "
+                    "it static",
+                    object_.path, readable(symbol.name)));
 }
 
 // Sections and symbols that stay, with new indices everywhere.
@@ -295,8 +318,8 @@ PackResult<void> Packer::find_references() {
         const ObjectSymbol& symbol = object_.symbols[i];
         if (!symbol.is_undefined() || is_loaders_own(symbol.name)) continue;
         auto position = options_.positions.find(symbol.name);
-        VirtAddr address = GRAFT_TRY(
-            image_.address_of(symbol.name, position == options_.positions.end() ? 0 : position->second));
+        VirtAddr address =
+            GRAFT_TRY(image_.address_of(symbol.name, position == options_.positions.end() ? 0 : position->second));
         references_.emplace_back(static_cast<u32>(i), address);
     }
     return {};
@@ -365,7 +388,8 @@ PackResult<std::vector<std::byte>> Packer::finish() {
 }
 
 PackSummary Packer::summary() const {
-    PackSummary summary{.name = texts_.name, .functions = {}, .holds = 0, .references = references_.size(), .endless = endless_};
+    PackSummary summary{
+        .name = texts_.name, .functions = {}, .holds = 0, .references = references_.size(), .endless = endless_};
     for (const Replaced& replaced : functions_) {
         if (replaced.tag == KlpTag::hold)
             ++summary.holds;

@@ -1,8 +1,8 @@
 // The making of a patch from an object: what mkpatch does, without files.
 //
 // The object says in its section `.graft.declare` (patch/author.h) what it replaces and holds. pack() finds the old
-// functions and every undefined symbol in the image, checks what can be checked before the patch meets a running system,
-// drops what isn't loaded, and writes the metadata and the envelope (docs/reference/patch-format.md).
+// functions and every undefined symbol in the image, checks what can be checked before the patch meets a running
+// system, drops what isn't loaded, and writes the metadata and the envelope (docs/reference/patch-format.md).
 #pragma once
 
 #include <map>

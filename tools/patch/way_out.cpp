@@ -26,8 +26,8 @@ std::optional<bool> can_be_left(const Object& object, const ObjectSymbol& functi
     u64 end = function.value + function.size;
     for (u64 at = function.value; at < end;) {
         ZydisDecodedInstruction instruction;
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, nullptr, section.contents.data() + at, end - at,
-                                                        &instruction)))
+        if (!ZYAN_SUCCESS(
+                ZydisDecoderDecodeInstruction(&decoder, nullptr, section.contents.data() + at, end - at, &instruction)))
             return std::nullopt;
         u64 next = at + instruction.length;
         if (instruction.meta.category == ZYDIS_CATEGORY_RET) return true;

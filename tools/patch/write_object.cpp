@@ -115,8 +115,8 @@ private:
             if (section.relocations.empty()) continue;
             std::vector<Elf64_Rela> entries;
             for (const ObjectRelocation& relocation : section.relocations)
-                entries.push_back({relocation.offset, ELF64_R_INFO(u64{relocation.symbol}, relocation.type),
-                                   relocation.addend});
+                entries.push_back(
+                    {relocation.offset, ELF64_R_INFO(u64{relocation.symbol}, relocation.type), relocation.addend});
             output_.align(8);
             Elf64_Shdr header{};
             header.sh_name = section_names_.add(".rela" + section.name);
@@ -175,6 +175,8 @@ private:
 
 }  // namespace
 
-std::vector<std::byte> write_object(const Object& object) { return ObjectWriter(object).write(); }
+std::vector<std::byte> write_object(const Object& object) {
+    return ObjectWriter(object).write();
+}
 
 }  // namespace graft::tools

@@ -1,0 +1,271 @@
+// list, status, blocking, history: what the system says about its patches.
+#include <memory>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "tools/graft/history.h"
+#include "tools/graft/json.h"
+#include "tools/graft/session.h"
+#include "tools/graft/terminal.h"
+
+namespace graft::tool {
+namespace {
+
+void write_patch(JsonWriter& json, const PatchState& patch) {
+    json.field("name", patch.name).field("state", patch.state()).field("enabled", patch.enabled);
+    json.field("transition", patch.in_transition).field("set", patch.set).field("version", patch.version);
+    json.field("description", patch.description).field("fixes", patch.fixes);
+    json.field("built_from", patch.built_from).field("built_with", patch.built_with);
+}
+
+Outcome<void> list(const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    std::vector<PatchState> patches = GRAFT_TRY(read_patches(*client));
+    if (globals.json) {
+        JsonWriter json;
+        json.begin_array();
+        for (const PatchState& patch : patches) {
+            json.begin_object();
+            write_patch(json, patch);
+            json.end();
+        }
+        fmt::print("{}\n", json.end().text());
+        return {};
+    }
+    Table table({"PATCH", "STATE", "SET", "VERSION", "DESCRIPTION"});
+    for (const PatchState& patch : patches)
+        table.add({printable(patch.name), patch.state(), printable(patch.set), printable(patch.version),
+                   printable(patch.description)});
+    if (table.size() != 0)
+        table.print();
+    else if (!globals.quiet)
+        fmt::print(stderr, "no patch is registered\n");
+    return {};
+}
+
+// ---- status ---------------------------------------------------------------------------------------------------------
+
+struct FunctionState {
+    std::string name;  // "<linkage name>,<position>"
+    std::string address, patched, old_code, new_code;
+};
+
+struct PatchDetails {
+    PatchState state;
+    std::vector<FunctionState> functions;
+    std::vector<std::string> blocking;
+};
+
+Outcome<std::vector<FunctionState>> read_functions(NinepClient& client, const std::string& patch) {
+    std::string folder = fmt::format("/livepatch/{}/functions", patch);
+    std::vector<FunctionState> functions;
+    std::vector<std::string> paths;
+    for (const DirectoryEntry& entry : GRAFT_TRY(client.list(folder))) {
+        functions.push_back({.name = entry.name, .address = {}, .patched = {}, .old_code = {}, .new_code = {}});
+        for (const char* each : {"address", "patched", "old", "new"})
+            paths.push_back(fmt::format("{}/{}/{}", folder, entry.name, each));
+    }
+    auto values = GRAFT_TRY(client.read_attributes(paths));
+    for (usize i = 0; i < functions.size(); ++i) {
+        functions[i].address = attribute(values[4 * i]);
+        functions[i].patched = attribute(values[4 * i + 1]);
+        functions[i].old_code = attribute(values[4 * i + 2]);
+        functions[i].new_code = attribute(values[4 * i + 3]);
+    }
+    return functions;
+}
+
+Outcome<PatchDetails> read_details(NinepClient& client, const std::string& name) {
+    std::vector<PatchState> found = GRAFT_TRY(read_patches(client, {name}));
+    if (found.empty()) return refused(fmt::format("{}: no such patch is registered", name));
+    PatchDetails details{.state = found[0], .functions = {}, .blocking = {}};
+    details.functions = GRAFT_TRY(read_functions(client, name));
+    auto blocking = GRAFT_TRY(client.read_attributes({"/livepatch/" + name + "/blocking"}));
+    details.blocking = lines_of(blocking[0].value_or(""));
+    return details;
+}
+
+void write_blocking(JsonWriter& json, const std::vector<std::string>& lines) {
+    constexpr const char* kColumns[] = {"task", "name", "function", "frame", "since"};
+    json.begin_array();
+    for (const std::string& line : lines) {
+        std::vector<std::string> columns = columns_of(line);
+        json.begin_object();
+        for (usize i = 0; i < columns.size() && i < std::size(kColumns); ++i) json.field(kColumns[i], columns[i]);
+        json.end();
+    }
+    json.end();
+}
+
+void print_blocking(const std::vector<std::string>& lines) {
+    Table table({"TASK", "NAME", "FUNCTION", "FRAME", "SINCE"});
+    for (const std::string& line : lines) {
+        std::vector<std::string> columns = columns_of(line);
+        for (std::string& column : columns) column = printable(column);
+        table.add(std::move(columns));
+    }
+    table.print();
+}
+
+void write_details(JsonWriter& json, const PatchDetails& details) {
+    json.begin_object();
+    write_patch(json, details.state);
+    json.key("functions").begin_array();
+    for (const FunctionState& function : details.functions) {
+        json.begin_object().field("name", function.name).field("address", function.address);
+        json.field("patched", function.patched == "1").field("old", function.old_code);
+        json.field("new", function.new_code).end();
+    }
+    json.end().key("blocking");
+    write_blocking(json, details.blocking);
+    json.end();
+}
+
+void print_details(const PatchDetails& details) {
+    const PatchState& patch = details.state;
+    fmt::print("{}: {}\n", printable(patch.name), patch.state());
+    const std::pair<const char*, const std::string&> kTexts[] = {
+        {"set", patch.set},     {"version", patch.version},       {"description", patch.description},
+        {"fixes", patch.fixes}, {"built from", patch.built_from}, {"built with", patch.built_with}};
+    for (const auto& [name, text] : kTexts) {
+        if (!text.empty()) fmt::print("  {:<12} {}\n", name, printable(text));
+    }
+    for (const FunctionState& function : details.functions)
+        fmt::print("  {:<12} {}  {}  {} -> {}\n", function.patched == "1" ? "patched" : "function",
+                   printable(function.name), printable(function.address), printable(function.old_code),
+                   printable(function.new_code));
+    if (!details.blocking.empty()) {
+        fmt::print("  held by:\n");
+        print_blocking(details.blocking);
+    }
+}
+
+Outcome<void> status_of_system(NinepClient& client, const Globals& globals) {
+    auto values = GRAFT_TRY(client.read_attributes({"/version", "/tainted"}));
+    std::vector<std::string> names = GRAFT_TRY(patch_names(client));
+    std::vector<std::string> lingering;
+    for (const DirectoryEntry& entry : GRAFT_TRY(client.list("/lingering"))) lingering.push_back(entry.name);
+    std::vector<PatchDetails> patches;
+    for (const std::string& name : names) {
+        auto details = read_details(client, name);
+        if (!details && details.error().code != ExitCode::refused) return std::unexpected(details.error());
+        if (details) patches.push_back(std::move(*details));
+    }
+    if (globals.json) {
+        JsonWriter json;
+        json.begin_object().field("version", attribute(values[0])).field("tainted", attribute(values[1]));
+        json.key("patches").begin_array();
+        for (const PatchDetails& patch : patches) write_details(json, patch);
+        json.end().key("lingering").begin_array();
+        for (const std::string& name : lingering) json.value(name);
+        fmt::print("{}\n", json.end().end().text());
+        return {};
+    }
+    for (const std::string& line : lines_of(attribute(values[0]))) fmt::print("{}\n", printable(line));
+    fmt::print("tainted: {}\n", printable(attribute(values[1])));
+    if (patches.empty()) fmt::print("no patch is registered\n");
+    for (const PatchDetails& patch : patches) print_details(patch);
+    for (const std::string& name : lingering)
+        fmt::print("{}: lingering, something still points into it\n", printable(name));
+    return {};
+}
+
+Outcome<void> status(const std::string& patch, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    if (patch.empty()) return status_of_system(*client, globals);
+    PatchDetails details = GRAFT_TRY(read_details(*client, patch));
+    if (!globals.json) {
+        print_details(details);
+        return {};
+    }
+    JsonWriter json;
+    write_details(json, details);
+    fmt::print("{}\n", json.text());
+    return {};
+}
+
+// ---- blocking, history ----------------------------------------------------------------------------------------------
+
+Outcome<void> blocking(const std::string& patch, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    std::vector<std::string> names{patch};
+    if (patch.empty()) names = GRAFT_TRY(patch_names(*client));
+    std::vector<std::string> lines;
+    for (const std::string& name : names) {
+        std::string path = fmt::format("/livepatch/{}/blocking", name);
+        auto content = client->read_file(path);
+        if (!content && (!patch.empty() || content.error().code != ExitCode::refused))
+            return std::unexpected(content.error());
+        if (!content) continue;  // the patch has gone meanwhile
+        for (std::string& line : lines_of(*content)) lines.push_back(std::move(line));
+    }
+    if (globals.json) {
+        JsonWriter json;
+        write_blocking(json, lines);
+        fmt::print("{}\n", json.text());
+    } else if (!lines.empty()) {
+        print_blocking(lines);
+    } else if (!globals.quiet) {
+        fmt::print(stderr, "no task holds a transition\n");
+    }
+    return {};
+}
+
+void print_record(const std::string& line, const Globals& globals, JsonWriter& json) {
+    HistoryRecord record = parse_record(line);
+    if (globals.json)
+        record.write(json);
+    else
+        fmt::print("{:>6}  {:>12}  {}: {}\n", record.number, record.seconds, printable(record.patch),
+                   printable(record.sentence()));
+}
+
+Outcome<void> history(bool follow, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    std::unique_ptr<Follower> follower = GRAFT_TRY(Follower::open(*client, "/history"));
+    JsonWriter json;
+    if (!follow) json.begin_array();
+    for (const std::string& line : GRAFT_TRY(follower->catch_up())) {
+        JsonWriter one;
+        print_record(line, globals, follow ? one : json);
+        if (follow && globals.json) fmt::print("{}\n", one.text());
+    }
+    if (!follow) {
+        if (globals.json) fmt::print("{}\n", json.end().text());
+        return {};
+    }
+    for (;;) {
+        std::fflush(stdout);
+        std::optional<std::string> line = GRAFT_TRY(follower->next());
+        JsonWriter one;
+        print_record(*line, globals, one);
+        if (globals.json) fmt::print("{}\n", one.text());
+    }
+}
+
+}  // namespace
+
+void define_observing(CLI::App& app, CommandLine& line) {
+    CLI::App* list_command = app.add_subcommand("list", "List the registered patches");
+    list_command->callback([&line] { line.action = list; });
+
+    for (auto [name, description, action] :
+         {std::tuple{"status", "Show one patch in full, or the system and all patches", &status},
+          std::tuple{"blocking", "Show the tasks that hold a transition, and where they are", &blocking}}) {
+        auto patch = std::make_shared<std::string>();
+        CLI::App* command = app.add_subcommand(name, description);
+        command->add_option("PATCH", *patch, "The patch's name; default: all")->type_name("");
+        command->callback([&line, patch, action = action] {
+            line.action = [patch, action](const Globals& globals) { return action(*patch, globals); };
+        });
+    }
+
+    auto follow = std::make_shared<bool>(false);
+    CLI::App* history_command = app.add_subcommand("history", "Show what has happened to patches since boot");
+    history_command->add_flag("-f,--follow", *follow, "Go on with each record as it comes");
+    history_command->callback(
+        [&line, follow] { line.action = [follow](const Globals& globals) { return history(*follow, globals); }; });
+}
+
+}  // namespace graft::tool

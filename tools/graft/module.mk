@@ -1,0 +1,2 @@
+LIBS_graft := -lelf -lfmt
+SRCS_graft := tools/patch/object.cpp
