@@ -1,8 +1,9 @@
 // Frame tables and stacks from anywhere: what passes the verification must be as its promise says, and no walk over
 // whatever table and stack may read outside the stack, go on for ever, or end well anywhere but at the entry frame.
 //
-// Input: u16 size of the table, the table, nine register words, the stack from its highest word. Words whose highest byte
-// is 1, 2 or 3 stand for an address in the stack, in text, or of a known frame, so that mutation meets real addresses.
+// Input: u16 size of the table, the table, nine register words, the stack from its highest word. Words whose highest
+// byte is 1, 2 or 3 stand for an address in the stack, in text, or of a known frame, so that mutation meets real
+// addresses.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -23,18 +24,21 @@ constexpr VirtAddr kTaskEntry{0xffffffff80213000};
 constexpr AddressRange kStack{VirtAddr(0xffff800000010000), VirtAddr(0xffff800000012000)};
 constexpr usize kWords = kStack.size() / 8;
 
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            std::abort(); \
+#define CHECK(condition)                \
+    do {                                \
+        if (!(condition)) std::abort(); \
     } while (false)
 
 u64 to_address(u64 word) {
     switch (word >> 56) {
-        case 1: return kStack.begin.value + (word & 0x1fff);
-        case 2: return kText.begin.value + (word & 0xffff);
-        case 3: return kTrampoline.value + (word & 0x2fff);
-        default: return word;
+        case 1:
+            return kStack.begin.value + (word & 0x1fff);
+        case 2:
+            return kText.begin.value + (word & 0xffff);
+        case 3:
+            return kTrampoline.value + (word & 0x2fff);
+        default:
+            return word;
     }
 }
 
@@ -104,7 +108,9 @@ void run(std::span<const std::byte> input) {
     auto bytes = reader.take(std::min<usize>(table_size, reader.remaining()));
     FrameTable table{bytes, kTableAt};
     std::vector<FrameIndexEntry> index(bytes.size() / 8 + 1);
-    auto count = verify_frames(table, std::span(&kText, 1), SignalFrames::allowed, index);
+    auto count = verify_frames(table, std::span(&kText, 1), TableOwner::image, index);
+    auto in_patch = verify_frames(table, std::span(&kText, 1), TableOwner::patch, index);
+    CHECK(count || !in_patch);
     if (count) check_index(table, std::span(index).first(*count));
     // A table that fails is walked with all the same, as far as an index can be made of it.
     auto usable = build_index(table, index);
@@ -112,7 +118,8 @@ void run(std::span<const std::byte> input) {
     Registers registers;
     for (usize i = 0; i < kRegisterCount; ++i) registers.set(static_cast<Register>(i), to_address(reader.read<u64>()));
     std::vector<u64> words(kWords);
-    for (usize i = 0; i < kWords && reader.remaining() >= 8; ++i) words[kWords - 1 - i] = to_address(reader.read<u64>());
+    for (usize i = 0; i < kWords && reader.remaining() >= 8; ++i)
+        words[kWords - 1 - i] = to_address(reader.read<u64>());
     World world(table, std::span(index).first(usable ? *usable : 0), words);
     walk(world, registers, {}, true);
     walk(world, registers, {VirtAddr(registers.get(Register::rsp)), VirtAddr(words[kWords - 3])}, false);

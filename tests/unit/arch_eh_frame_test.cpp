@@ -14,9 +14,9 @@ constexpr VirtAddr kTableAt{0xffffffff80400000};
 constexpr VirtAddr kText{0xffffffff80200000};
 constexpr AddressRange kAllowed{kText, VirtAddr(0xffffffff80210000)};
 
-Result<usize, FrameError> verify(FrameTable table, SignalFrames signals = SignalFrames::refused, usize room = 16) {
+Result<usize, FrameError> verify(FrameTable table, TableOwner owner = TableOwner::patch, usize room = 16) {
     std::vector<FrameIndexEntry> index(room);
-    return verify_frames(table, std::span(&kAllowed, 1), signals, index);
+    return verify_frames(table, std::span(&kAllowed, 1), owner, index);
 }
 
 FrameFault fault_of(const Result<usize, FrameError>& result) {
@@ -95,7 +95,9 @@ struct Breakage {
     std::function<void(FrameBuilder&)> build;
 };
 
-FrameBuilder::CieOptions with_program(std::vector<u8> program) { return {.program = std::move(program)}; }
+FrameBuilder::CieOptions with_program(std::vector<u8> program) {
+    return {.program = std::move(program)};
+}
 
 // Each table is right but for one thing.
 TEST(ArchEhFrame, RefusesEachBreakage) {
@@ -148,8 +150,7 @@ TEST(ArchEhFrame, RefusesEachBreakage) {
         {"return column", FrameFault::unsupported_return_column, cie({.return_column = 15})},
         {"code alignment", FrameFault::bad_alignment_factor, cie({.code_alignment = 0})},
         {"data alignment", FrameFault::bad_alignment_factor, cie({.data_alignment = 0})},
-        {"fde augmentation", FrameFault::unsupported_augmentation,
-         after([](auto& b) { b[24 + 16] = 1; })},
+        {"fde augmentation", FrameFault::unsupported_augmentation, after([](auto& b) { b[24 + 16] = 1; })},
         {"unknown operation", FrameFault::unknown_operation, program({0x1f})},
         {"set_loc", FrameFault::unknown_operation, program({0x01})},
         {"val_expression", FrameFault::unknown_operation, program({0x16, 3, 2, 0x76, 0})},
@@ -207,6 +208,9 @@ TEST(ArchEhFrame, RefusesEachBreakage) {
              b.cie();
              b.fde(kAllowed.end - 8, 9);
          }},
+        {"return address elsewhere", FrameFault::no_return_address, program({0x90, 2})},
+        {"return address lost for one row", FrameFault::no_return_address, program({0x41, 0x0a, 0x07, 16, 0x41, 0x0b})},
+        {"stack pointer saved", FrameFault::no_return_address, program({0x87, 2})},
         {"interrupt frame", FrameFault::signal_frame_refused, cie({.augmentation = "zRS"})},
     };
     for (const auto& breakage : breakages) {
@@ -223,26 +227,26 @@ TEST(ArchEhFrame, AllowsInterruptFramesWhereTheyMayBe) {
     FrameBuilder builder(kTableAt);
     builder.cie({.augmentation = "zRS"});
     builder.fde(kText, 0x40);
-    EXPECT_EQ(verify(builder.table(), SignalFrames::allowed), 1u);
-    EXPECT_EQ(fault_of(verify(builder.table(), SignalFrames::allowed, 0)), FrameFault::index_full);
+    EXPECT_EQ(verify(builder.table(), TableOwner::image), 1u);
+    EXPECT_EQ(fault_of(verify(builder.table(), TableOwner::image, 0)), FrameFault::index_full);
 }
 
 TEST(ArchEhFrame, RunsEveryKnownOperation) {
     FrameBuilder builder(kTableAt);
     builder.cie();
-    builder.fde(kText, 0x400,
-                {0x02, 1, 0x03, 1, 0, 0x04, 1, 0, 0, 0,       // three advances: 3
-                 0x0f, 3, 0x76, 0x70, 6,                      // frame address: the word at rbp - 16
-                 0x10, 3, 2, 0x76, 0x68,                      // rbx at rbp - 24
-                 0x05, 12, 3, 0x11, 13, 0x7c,                 // r12 at cfa - 24, r13 at cfa + 32
-                 0x14, 14, 2, 0x15, 15, 0x7f,                 // r14 is cfa - 16, r15 is cfa + 8
-                 0x09, 6, 10, 0x07, 10, 0x08, 0,              // rbp in r10, r10 lost, rax unchanged
-                 0x2e, 16, 0x0a, 0x41,                        // argument size; remember; at 4:
-                 0x12, 7, 0x7e, 0x13, 0x7d,                   // frame address rsp + 16, then + 24
-                 0x06, 6, 0xcc, 0x41, 0x0b, 0x00});           // rbp and r12 as at first; at 5: as remembered
+    builder.fde(kText, 0x400, {0x02, 1,  0x03, 1,    0,    0x04, 1, 0, 0, 0,  // three advances: 3
+                               0x0f, 3,  0x76, 0x70, 6,                       // frame address: the word at rbp - 16
+                               0x10, 3,  2,    0x76, 0x68,                    // rbx at rbp - 24
+                               0x05, 12, 3,    0x11, 13,   0x7c,              // r12 at cfa - 24, r13 at cfa + 32
+                               0x14, 14, 2,    0x15, 15,   0x7f,              // r14 is cfa - 16, r15 is cfa + 8
+                               0x09, 6,  10,   0x07, 10,   0x08, 0,           // rbp in r10, r10 lost, rax unchanged
+                               0x2e, 16, 0x0a, 0x41,                          // argument size; remember; at 4:
+                               0x12, 7,  0x7e, 0x13, 0x7d,                    // frame address rsp + 16, then + 24
+                               0x06, 6,  0xcc, 0x41, 0x0b, 0x00});  // rbp and r12 as at first; at 5: as remembered
     auto fde = parse_fde(builder.table(), 24);
     ASSERT_TRUE(fde);
-    ASSERT_TRUE(check_program(*fde)) << name_of(check_program(*fde).error().fault);
+    ASSERT_TRUE(check_program(*fde, TableOwner::patch))
+        << name_of(check_program(*fde, TableOwner::patch).error().fault);
     auto first = find_row(*fde, kText + 2);
     EXPECT_EQ(first->cfa.offset, 8);
     for (u64 offset : {u64{3}, u64{5}}) {

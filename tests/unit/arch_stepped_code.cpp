@@ -212,15 +212,21 @@ void stepped_switch(u64* save, u64 load);
 u64 stepped_assembly(u64 value);
 u64 stepped_assembly_jump(u64 value);
 
-[[gnu::noinline]] u64 stepped_leaf(u64 value) { return value * 3 + 1; }
-[[gnu::noinline]] u64 stepped_version_zero(u64 value) { return stepped_leaf(value) + 1; }
-[[gnu::noinline]] u64 stepped_version_one(u64 value) { return stepped_leaf(stepped_leaf(value)); }
+[[gnu::noinline]] u64 stepped_leaf(u64 value) {
+    return value * 3 + 1;
+}
+[[gnu::noinline]] u64 stepped_version_zero(u64 value) {
+    return stepped_leaf(value) + 1;
+}
+[[gnu::noinline]] u64 stepped_version_one(u64 value) {
+    return stepped_leaf(stepped_leaf(value));
+}
 
 u64 stepped_prepare(void* top, void (*main)(u64)) {
     auto* words = static_cast<u64*>(top);
     *--words = reinterpret_cast<u64>(stepped_task_entry);
-    *--words = reinterpret_cast<u64>(main);        // rbx
-    for (int i = 0; i < 5; ++i) *--words = 0;      // rbp, r12 … r15
+    *--words = reinterpret_cast<u64>(main);    // rbx
+    for (int i = 0; i < 5; ++i) *--words = 0;  // rbp, r12 … r15
     return reinterpret_cast<u64>(words);
 }
 
@@ -279,21 +285,34 @@ NOINLINE u64 many_arguments(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f, u64 g, u64
     return stepped_leaf(a + b + c) + stepped_leaf(d + e + f) + stepped_leaf(g + h + i);
 }
 
-NOINLINE u64 recursion(u64 depth) { return depth == 0 ? stepped_leaf(1) : recursion(depth - 1) + depth; }
+NOINLINE u64 recursion(u64 depth) {
+    return depth == 0 ? stepped_leaf(1) : recursion(depth - 1) + depth;
+}
 
 NOINLINE u64 switch_heavy(u64 value) {
     switch (value % 11) {
-        case 0: return stepped_leaf(1);
-        case 1: return stepped_leaf(2) + big_frame(value);
-        case 2: return recursion(3);
-        case 3: return value;
-        case 4: return realigned(value);
-        case 5: return many_arguments(1, 2, 3, 4, 5, 6, 7, 8, value);
-        case 6: return 12;
-        case 7: return stepped_assembly(value);
-        case 8: return stepped_assembly_jump(value);
-        case 9: return variadic(2, value, value);
-        default: return 5;
+        case 0:
+            return stepped_leaf(1);
+        case 1:
+            return stepped_leaf(2) + big_frame(value);
+        case 2:
+            return recursion(3);
+        case 3:
+            return value;
+        case 4:
+            return realigned(value);
+        case 5:
+            return many_arguments(1, 2, 3, 4, 5, 6, 7, 8, value);
+        case 6:
+            return 12;
+        case 7:
+            return stepped_assembly(value);
+        case 8:
+            return stepped_assembly_jump(value);
+        case 9:
+            return variadic(2, value, value);
+        default:
+            return 5;
     }
 }
 
@@ -367,7 +386,9 @@ void stepped_first(u64 rounds) {
     for (u64 i = 0; i < rounds; ++i) sink = round(i);
 }
 
-void stepped_second(u64) { ends_in_call(7); }
+void stepped_second(u64) {
+    ends_in_call(7);
+}
 
 // Acknowledges, and sometimes preempts: the other task goes on while this one stays in its interrupt.
 void stepped_interrupt_handler() {

@@ -1,5 +1,5 @@
-// What arch_stepping_test.cpp runs with the trap flag: functions of every shape, two tasks that switch to each other, an
-// interrupt entry, and a return hook, all on stacks that the test owns.
+// What arch_stepping_test.cpp runs with the trap flag: functions of every shape, two tasks that switch to each other,
+// an interrupt entry, and a return hook, all on stacks that the test owns.
 #pragma once
 
 #include "base/types.h"

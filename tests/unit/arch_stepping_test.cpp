@@ -1,6 +1,6 @@
 // The walker against a shadow call stack: code compiled as the image is runs with the trap flag set, and before every
-// single instruction the walk must give exactly the frames that the calls and returns seen so far have made. Interrupts,
-// preemption, return hooks and trampolines happen at random instructions meanwhile.
+// single instruction the walk must give exactly the frames that the calls and returns seen so far have made.
+// Interrupts, preemption, return hooks and trampolines happen at random instructions meanwhile.
 #include <asm/prctl.h>
 #include <gtest/gtest.h>
 #include <link.h>
@@ -28,8 +28,8 @@ constexpr u64 kTrapFlag = 0x100;
 constexpr u64 kUserCode = 0x33;  // selectors of a 64-bit Linux process
 constexpr u64 kUserStack = 0x2b;
 
-// The tables of the running program, found as a debugger would. Only entries of stepped code are ever parsed: the rest of
-// the program has exception tables, which the parser refuses.
+// The tables of the running program, found as a debugger would. Only entries of stepped code are ever parsed: the rest
+// of the program has exception tables, which the parser refuses.
 class ProcessCode final : public CodeMap {
 public:
     ProcessCode() {
@@ -146,7 +146,7 @@ public:
         std::vector<char> signal_stack(256 << 10);
         stack_t alternate{.ss_sp = signal_stack.data(), .ss_flags = 0, .ss_size = signal_stack.size()};
         stack_t old_alternate;
-        struct sigaction action {};
+        struct sigaction action{};
         struct sigaction old_action;
         action.sa_sigaction = [](int, siginfo_t*, void* context) { current->step(*static_cast<ucontext_t*>(context)); };
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -159,7 +159,8 @@ public:
         sigaltstack(&old_alternate, nullptr);
     }
 
-    u64 steps = 0, differences = 0, frames = 0, walks_of_others = 0, in_trampoline = 0, at_hook_entry = 0, hooks = 0, taken_off = 0;
+    u64 steps = 0, differences = 0, frames = 0, walks_of_others = 0, in_trampoline = 0, at_hook_entry = 0, hooks = 0,
+        taken_off = 0;
     u64 flips = 0, flips_refused = 0, flips_unnoticed = 0;
     std::string first_difference;
 
@@ -169,11 +170,13 @@ private:
         // The program may be far from what mmap gives: a page in reach of it is asked for.
         munmap(page, 4096);
         VirtAddr near = VirtAddr(reinterpret_cast<const void*>(stepped_version_zero)).align_down(4096) + (512u << 20);
-        page = mmap(near.as<void>(), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        page = mmap(near.as<void>(), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                    -1, 0);
         code.trampoline = AddressRange::of(VirtAddr(page), kTrampolineSlot);
-        auto encoded = encode_trampoline(VirtAddr(page), 0, VirtAddr(reinterpret_cast<const void*>(stepped_version_zero)),
-                                         VirtAddr(reinterpret_cast<const void*>(stepped_version_one)),
-                                         std::span<u8, kTrampolineSlot>(static_cast<u8*>(page), kTrampolineSlot));
+        auto encoded =
+            encode_trampoline(VirtAddr(page), 0, VirtAddr(reinterpret_cast<const void*>(stepped_version_zero)),
+                              VirtAddr(reinterpret_cast<const void*>(stepped_version_one)),
+                              std::span<u8, kTrampolineSlot>(static_cast<u8*>(page), kTrampolineSlot));
         ASSERT_TRUE(encoded);
         mprotect(page, 4096, PROT_READ | PROT_EXEC);
         stepped_trampoline = reinterpret_cast<u64 (*)(u64)>(page);
@@ -345,7 +348,8 @@ private:
         // While the switch itself runs, both stacks are in between.
         if (stepped_current == index) return;
         ++walks_of_others;
-        compare(tasks[index], Registers::switched_out(VirtAddr(stepped_switch_resume), VirtAddr(stepped_saved_rsp[index])));
+        compare(tasks[index],
+                Registers::switched_out(VirtAddr(stepped_switch_resume), VirtAddr(stepped_saved_rsp[index])));
     }
 
     void flip_bits(TaskStack& task, const Registers& registers) {
@@ -370,7 +374,8 @@ private:
     void differ(const std::string& what, const TaskStack& task, const Frame* frame = nullptr, VirtAddr expected = {}) {
         if (differences++ != 0) return;
         char text[300];
-        snprintf(text, sizeof(text), "step %llu: %s; pc %#llx slot %#llx cfa %#llx, expected %#llx; depth %zu; code at %p",
+        snprintf(text, sizeof(text),
+                 "step %llu: %s; pc %#llx slot %#llx cfa %#llx, expected %#llx; depth %zu; code at %p",
                  static_cast<unsigned long long>(steps), what.c_str(),
                  static_cast<unsigned long long>(frame ? frame->pc.value : 0),
                  static_cast<unsigned long long>(frame ? frame->return_slot.value : 0),
@@ -403,12 +408,14 @@ TEST(ArchStepping, EveryInstructionAgreesWithTheShadowStack) {
     EXPECT_GT(stepper.at_hook_entry, 50u);
     EXPECT_GT(stepper.taken_off, 20u);
     EXPECT_GT(stepped_interrupts, 200u);
-    std::printf("stepping: steps=%llu frames=%llu interrupts=%llu hooks=%llu fired=%llu flips=%llu refused=%llu unnoticed=%llu\n",
-                static_cast<unsigned long long>(stepper.steps), static_cast<unsigned long long>(stepper.frames),
-                static_cast<unsigned long long>(stepped_interrupts), static_cast<unsigned long long>(stepper.hooks),
-                static_cast<unsigned long long>(stepped_hooks_fired), static_cast<unsigned long long>(stepper.flips),
-                static_cast<unsigned long long>(stepper.flips_refused),
-                static_cast<unsigned long long>(stepper.flips_unnoticed));
+    std::printf(
+        "stepping: steps=%llu frames=%llu interrupts=%llu hooks=%llu fired=%llu flips=%llu refused=%llu "
+        "unnoticed=%llu\n",
+        static_cast<unsigned long long>(stepper.steps), static_cast<unsigned long long>(stepper.frames),
+        static_cast<unsigned long long>(stepped_interrupts), static_cast<unsigned long long>(stepper.hooks),
+        static_cast<unsigned long long>(stepped_hooks_fired), static_cast<unsigned long long>(stepper.flips),
+        static_cast<unsigned long long>(stepper.flips_refused),
+        static_cast<unsigned long long>(stepper.flips_unnoticed));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 #include <limits>
 
-// Calls `function` with every general register set to its pattern, and gives back the registers as the called version saw
-// them. r11 carries the trampoline's address: it is free at a function's entry, and is not compared.
+// Calls `function` with every general register set to its pattern, and gives back the registers as the called version
+// saw them. r11 carries the trampoline's address: it is free at a function's entry, and is not compared.
 extern "C" void call_with_patterns(const void* function, graft::u64* seen);
 extern "C" const char version_zero[];
 extern "C" const char version_one[];
@@ -104,7 +104,8 @@ TEST(ArchTrampoline, PicksByStateAndChangesNoRegister) {
     CodePage page;
     ASSERT_TRUE(page.ok());
     std::span<u8, kTrampolineSlot> slot(page.bytes(), kTrampolineSlot);
-    ASSERT_TRUE(encode_trampoline(VirtAddr(page.bytes()), kStateOffset, VirtAddr(version_zero), VirtAddr(version_one), slot));
+    ASSERT_TRUE(
+        encode_trampoline(VirtAddr(page.bytes()), kStateOffset, VirtAddr(version_zero), VirtAddr(version_one), slot));
     u8 block[64]{};
     syscall(SYS_arch_prctl, ARCH_SET_GS, block);
     for (u8 state : {0, 1, 0, 1}) {
@@ -125,9 +126,9 @@ TEST(ArchTrampoline, HasTheDocumentedBytes) {
     VirtAddr at(0xffffffff80300000);
     ASSERT_TRUE(encode_trampoline(at, 0x20, at - 0x100, at + 0x1000, slot));
     const std::array<u8, kTrampolineSlot> expected = {
-        0x65, 0x80, 0x3c, 0x25, 0x20, 0, 0, 0, 0,  // cmpb $0, %gs:0x20
-        0x0f, 0x85, 0xf1, 0x0f, 0, 0,              // jne at + 0x1000
-        0xe9, 0xec, 0xfe, 0xff, 0xff,              // jmp at - 0x100
+        0x65, 0x80, 0x3c, 0x25, 0x20, 0,    0,    0,    0,  // cmpb $0, %gs:0x20
+        0x0f, 0x85, 0xf1, 0x0f, 0,    0,                    // jne at + 0x1000
+        0xe9, 0xec, 0xfe, 0xff, 0xff,                       // jmp at - 0x100
         0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc};
     EXPECT_EQ(slot, expected);
 }

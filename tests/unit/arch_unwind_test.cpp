@@ -1,5 +1,5 @@
-// The walker on a small world made by hand: a task's entry frame calls `outer`, that calls `inner`. Each test breaks one
-// thing and expects the one reason.
+// The walker on a small world made by hand: a task's entry frame calls `outer`, that calls `inner`. Each test breaks
+// one thing and expects the one reason.
 #include "arch/x86_64/pure/unwind.h"
 
 #include <gtest/gtest.h>
@@ -17,8 +17,9 @@ constexpr VirtAddr kInner{0xffffffff80200100};
 constexpr VirtAddr kOuter{0xffffffff80200200};
 constexpr VirtAddr kBare{0xffffffff80200300};  // text without frame information
 constexpr VirtAddr kBroken{0xffffffff80200400};
-constexpr VirtAddr kLost{0xffffffff80200500};      // its return address is in no known place
+constexpr VirtAddr kLost{0xffffffff80200500};          // its return address is in no known place
 constexpr VirtAddr kFramePointer{0xffffffff80200600};  // frame address from r10 throughout
+constexpr VirtAddr kOdd{0xffffffff80200700};           // its return address isn't just below its frame address
 constexpr VirtAddr kTaskEntry{0xffffffff80200800};
 constexpr VirtAddr kHook{0xffffffff80200900};
 constexpr VirtAddr kTrampoline{0xffffffff80200a00};
@@ -39,6 +40,7 @@ public:
         add(kOuter, framed);
         add(kBroken, {0x1f});
         add(kLost, {0x07, 16});
+        add(kOdd, {0x0e, 16, 0x90, 2});
         add(kFramePointer, {0x0c, 10, 0});
         add(kHook, {0x0e, 0, 0x46, 0x0e, 8, 0x41, 0x0e, 16});
         // Five words by the processor, then rbx and r10.
@@ -51,9 +53,9 @@ public:
         segments = StackSegments::of_task(kTaskStack, kTop);
 
         set(kTop - 8, (kTaskEntry + 5).value);
-        set(kTop - 16, 0);                          // outer's saved rbp
-        set(kTop - 40, (kOuter + 0x20).value);      // after two words of outer's locals
-        set(kTop - 48, (kTop - 16).value);          // inner's saved rbp
+        set(kTop - 16, 0);                      // outer's saved rbp
+        set(kTop - 40, (kOuter + 0x20).value);  // after two words of outer's locals
+        set(kTop - 48, (kTop - 16).value);      // inner's saved rbp
         registers = Registers::switched_out(kInner + 0x10, kTop - 48);
         registers.set(Register::rbp, (kTop - 48).value);
     }
@@ -117,7 +119,9 @@ public:
     std::vector<Frame> frames;
 
 private:
-    void add(VirtAddr begin, const std::vector<u8>& program) { fdes_.push_back(builder_.fde(begin, kFunctionSize, program)); }
+    void add(VirtAddr begin, const std::vector<u8>& program) {
+        fdes_.push_back(builder_.fde(begin, kFunctionSize, program));
+    }
     u64* word(VirtAddr slot) const {
         auto& stack = kTaskStack.contains(slot) ? task_words_ : exception_words_;
         return &stack[(slot.value % 0x1000) / 8];
@@ -238,10 +242,14 @@ struct Breakage {
 };
 
 TEST(ArchUnwind, RefusesEachBreakage) {
-    auto stack_pointer = [](VirtAddr value) { return [value](World& w) { w.registers.set(Register::rsp, value.value); }; };
+    auto stack_pointer = [](VirtAddr value) {
+        return [value](World& w) { w.registers.set(Register::rsp, value.value); };
+    };
     auto pc = [](VirtAddr value) { return [value](World& w) { w.registers.set(Register::rip, value.value); }; };
     auto inner_returns_to = [](u64 value) { return [value](World& w) { w.set(kTop - 40, value); }; };
-    auto frame_pointer = [](VirtAddr value) { return [value](World& w) { w.registers.set(Register::rbp, value.value); }; };
+    auto frame_pointer = [](VirtAddr value) {
+        return [value](World& w) { w.registers.set(Register::rbp, value.value); };
+    };
     const std::vector<Breakage> breakages = {
         {"stack pointer below", Unreliable::stack_pointer_outside, stack_pointer(kTaskStack.begin - 8)},
         {"stack pointer above", Unreliable::stack_pointer_outside, stack_pointer(kTaskStack.end + 8)},
@@ -259,6 +267,7 @@ TEST(ArchUnwind, RefusesEachBreakage) {
          [](World& w) { w.registers.set(Register::rip, (kInner + kFunctionSize).value); }},
         {"unknown operation", Unreliable::bad_frame_information, pc(kBroken)},
         {"no return address", Unreliable::return_address_unknown, pc(kLost)},
+        {"return address elsewhere", Unreliable::return_address_unknown, pc(kOdd)},
         {"frame pointer not known", Unreliable::register_unknown, [](World& w) { w.registers.forget(Register::rbp); }},
         {"frame not growing", Unreliable::frame_not_growing, frame_pointer(kTop - 80)},
         {"frame of no size", Unreliable::frame_not_growing, frame_pointer(kTop - 64)},
@@ -338,7 +347,9 @@ TEST(ArchUnwind, CountsFrames) {
         bool is_text(VirtAddr) const override { return true; }
         KnownFrame known_frame(VirtAddr) const override { return KnownFrame::none; }
         VirtAddr return_hook() const override { return {}; }
-        std::span<const std::byte> text_before(VirtAddr, usize) const override { return std::as_bytes(std::span(call)); }
+        std::span<const std::byte> text_before(VirtAddr, usize) const override {
+            return std::as_bytes(std::span(call));
+        }
         u64 read(VirtAddr) const override { return kOuter.value + 5; }
 
     private:
@@ -358,17 +369,17 @@ TEST(ArchUnwind, CountsFrames) {
 TEST(ArchUnwind, KnowsCallsByTheirBytes) {
     auto ends = [](std::vector<u8> bytes) { return ends_with_call(std::as_bytes(std::span(bytes))); };
     EXPECT_TRUE(ends({0xe8, 1, 2, 3, 4}));
-    EXPECT_TRUE(ends({0xff, 0xd0}));                          // call *%rax
-    EXPECT_TRUE(ends({0x41, 0xff, 0xd7}));                    // call *%r15
-    EXPECT_TRUE(ends({0xff, 0x13}));                          // call *(%rbx)
-    EXPECT_TRUE(ends({0xff, 0x50, 0x18}));                    // call *24(%rax)
-    EXPECT_TRUE(ends({0xff, 0x14, 0xc5, 1, 2, 3, 4}));        // call *table(,%rax,8)
-    EXPECT_TRUE(ends({0xff, 0x15, 1, 2, 3, 4}));              // call *x(%rip)
-    EXPECT_TRUE(ends({0xff, 0x54, 0x24, 8}));                 // call *8(%rsp)
-    EXPECT_TRUE(ends({0xff, 0x94, 0x24, 1, 2, 3, 4}));        // call *x(%rsp)
-    EXPECT_TRUE(ends({0xff, 0x90, 1, 2, 3, 4}));              // call *x(%rax)
-    EXPECT_TRUE(ends({0xff, 0x14, 0x24}));                    // call *(%rsp)
-    EXPECT_FALSE(ends({0xff, 0xe0}));                         // jmp *%rax
+    EXPECT_TRUE(ends({0xff, 0xd0}));                    // call *%rax
+    EXPECT_TRUE(ends({0x41, 0xff, 0xd7}));              // call *%r15
+    EXPECT_TRUE(ends({0xff, 0x13}));                    // call *(%rbx)
+    EXPECT_TRUE(ends({0xff, 0x50, 0x18}));              // call *24(%rax)
+    EXPECT_TRUE(ends({0xff, 0x14, 0xc5, 1, 2, 3, 4}));  // call *table(,%rax,8)
+    EXPECT_TRUE(ends({0xff, 0x15, 1, 2, 3, 4}));        // call *x(%rip)
+    EXPECT_TRUE(ends({0xff, 0x54, 0x24, 8}));           // call *8(%rsp)
+    EXPECT_TRUE(ends({0xff, 0x94, 0x24, 1, 2, 3, 4}));  // call *x(%rsp)
+    EXPECT_TRUE(ends({0xff, 0x90, 1, 2, 3, 4}));        // call *x(%rax)
+    EXPECT_TRUE(ends({0xff, 0x14, 0x24}));              // call *(%rsp)
+    EXPECT_FALSE(ends({0xff, 0xe0}));                   // jmp *%rax
     EXPECT_FALSE(ends({0xe9, 1, 2, 3, 4}));
     EXPECT_FALSE(ends({0xff, 0x14, 0xc5, 1, 2, 3}));
     EXPECT_FALSE(ends({0xff, 0x50}));

@@ -55,16 +55,26 @@ struct RegisterNumber {
 
 std::optional<Register> carried_register(u32 number) {
     switch (number) {
-        case 3: return Register::rbx;
-        case 6: return Register::rbp;
-        case 7: return Register::rsp;
-        case 10: return Register::r10;
-        case 12: return Register::r12;
-        case 13: return Register::r13;
-        case 14: return Register::r14;
-        case 15: return Register::r15;
-        case 16: return Register::rip;
-        default: return std::nullopt;
+        case 3:
+            return Register::rbx;
+        case 6:
+            return Register::rbp;
+        case 7:
+            return Register::rsp;
+        case 10:
+            return Register::r10;
+        case 12:
+            return Register::r12;
+        case 13:
+            return Register::r13;
+        case 14:
+            return Register::r14;
+        case 15:
+            return Register::r15;
+        case 16:
+            return Register::rip;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -73,7 +83,8 @@ using Step = Result<void, FrameError>;
 class Interpreter {
 public:
     // Rows are followed up to the one that holds at `target`, an offset in the function.
-    Interpreter(const FdeView& fde, u64 target) : fde_(fde), target_(target), reader_({}) {}
+    Interpreter(const FdeView& fde, u64 target, bool demands_return)
+        : fde_(fde), target_(target), demands_return_(demands_return), reader_({}) {}
 
     Step run();
     const Row& row() const { return row_; }
@@ -114,13 +125,21 @@ private:
         if (!reader_.ok()) return error(FrameFault::truncated, 1, 0);
         return {};
     }
-    Step check_cfa() const {
+    Step check_row() const {
         if (row_.cfa.kind == CfaRule::Kind::none) return error(FrameFault::no_cfa, 1, 0);
+        if (!demands_return_) return {};
+        const SaveRule& rip = row_.rule(Register::rip);
+        bool returns = rip.kind == SaveRule::Kind::at_cfa && rip.offset == kReturnOffset &&
+                       row_.rule(Register::rsp).kind == SaveRule::Kind::unspecified;
+        if (!returns)
+            return error(FrameFault::no_return_address, static_cast<u64>(i64{kReturnOffset}),
+                         static_cast<u64>(i64{rip.offset}));
         return {};
     }
 
     const FdeView& fde_;
     u64 target_;
+    bool demands_return_;
     u64 location_ = 0;
     bool in_common_ = false;
     bool done_ = false;
@@ -139,7 +158,7 @@ Step Interpreter::run() {
     in_common_ = false;
     initial_ = row_;
     GRAFT_CHECK(run_program(fde_.program, fde_.program_offset));
-    return check_cfa();
+    return check_row();
 }
 
 Step Interpreter::run_program(std::span<const std::byte> program, u32 offset) {
@@ -225,7 +244,7 @@ Step Interpreter::advance(u64 delta) {
     if (in_common_) return error(FrameFault::row_outside_function, 0, delta);
     location_ += delta * fde_.code_alignment;
     if (location_ > fde_.range.size()) return error(FrameFault::row_outside_function, fde_.range.size(), location_);
-    if (delta != 0) GRAFT_CHECK(check_cfa());
+    if (delta != 0) GRAFT_CHECK(check_row());
     if (location_ > target_) done_ = true;
     return {};
 }
@@ -321,7 +340,9 @@ Result<Register, FrameError> Interpreter::to_base(RegisterNumber number) const {
     return *number.carried;
 }
 
-Result<Register, FrameError> Interpreter::take_base() { return to_base(GRAFT_TRY(take_register())); }
+Result<Register, FrameError> Interpreter::take_base() {
+    return to_base(GRAFT_TRY(take_register()));
+}
 
 Result<i32, FrameError> Interpreter::take_offset(i64 factor, bool is_signed) {
     i64 value = 0;
@@ -360,13 +381,13 @@ Result<CfaRule, FrameError> Interpreter::take_expression() {
 }  // namespace
 
 Result<Row, FrameError> find_row(const FdeView& fde, VirtAddr pc) {
-    Interpreter interpreter(fde, pc - fde.range.begin);
+    Interpreter interpreter(fde, pc - fde.range.begin, false);
     GRAFT_CHECK(interpreter.run());
     return interpreter.row();
 }
 
-Result<void, FrameError> check_program(const FdeView& fde) {
-    Interpreter interpreter(fde, fde.range.size());
+Result<void, FrameError> check_program(const FdeView& fde, TableOwner owner) {
+    Interpreter interpreter(fde, fde.range.size(), owner == TableOwner::patch);
     return interpreter.run();
 }
 

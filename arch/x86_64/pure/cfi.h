@@ -1,8 +1,8 @@
 // Call-frame programs: from an FDE and a pc to the row of rules that holds there.
 //
-// Carried are the registers that a frame address or a callee-saved value can depend on: those that the ABI lets a callee
-// save, and r10, which holds the frame address in the prologue of a realigned function. Rules for other registers are
-// checked and dropped. What isn't known is an error, never a guess.
+// Carried are the registers that a frame address or a callee-saved value can depend on: those that the ABI lets a
+// callee save, and r10, which holds the frame address in the prologue of a realigned function. Rules for other
+// registers are checked and dropped. What isn't known is an error, never a guess.
 //
 // Pure: no state, no locks, no allocation; callable in any context. [dwarf §6.4.2] [psABI §3.6.2]
 #pragma once
@@ -56,7 +56,11 @@ inline constexpr usize kMaxRemembered = 3;
 // The row that holds at `pc`, which must lie in the function's range.
 Result<Row, FrameError> find_row(const FdeView& fde, VirtAddr pc);
 
-// Runs the whole program: every operation known, every row inside the function and with a frame address.
-Result<void, FrameError> check_program(const FdeView& fde);
+// Where the return address of a called function lies from its frame address. [psABI §3.2.2]
+inline constexpr i32 kReturnOffset = -8;
+
+// Runs the whole program: every operation known, every row inside the function and with a frame address, and in a patch
+// with a return address at kReturnOffset from it.
+Result<void, FrameError> check_program(const FdeView& fde, TableOwner owner);
 
 }  // namespace graft::arch

@@ -80,8 +80,7 @@ u64 read_pointer(Reader& reader, u8 encoding) {
 
 // The entry at `offset`; nothing when the table ends there: at its last byte, or with a terminator.
 Result<std::optional<Entry>, FrameError> read_entry(FrameTable table, u64 offset) {
-    if (table.bytes.size() > kMaxTableSize)
-        return error(FrameFault::oversized, 0, kMaxTableSize, table.bytes.size());
+    if (table.bytes.size() > kMaxTableSize) return error(FrameFault::oversized, 0, kMaxTableSize, table.bytes.size());
     if (offset == table.bytes.size()) return std::nullopt;
     Reader reader(table.bytes);
     reader.seek(offset);
@@ -136,11 +135,14 @@ Result<Cie, FrameError> parse_cie(FrameTable table, const Entry& entry) {
     auto code_alignment = read_uleb(reader);
     auto data_alignment = read_sleb(reader);
     u8 return_column = reader.read<u8>();
-    if (!code_alignment || !data_alignment || !reader.ok()) return error(FrameFault::truncated, factors, 3, reader.remaining());
+    if (!code_alignment || !data_alignment || !reader.ok())
+        return error(FrameFault::truncated, factors, 3, reader.remaining());
     // Factors are multiplied with 32-bit numbers.
-    if (*code_alignment == 0 || *code_alignment > 255) return error(FrameFault::bad_alignment_factor, factors, 1, *code_alignment);
+    if (*code_alignment == 0 || *code_alignment > 255)
+        return error(FrameFault::bad_alignment_factor, factors, 1, *code_alignment);
     if (*data_alignment == 0 || *data_alignment < -128 || *data_alignment > 127)
-        return error(FrameFault::bad_alignment_factor, factors, static_cast<u64>(-8), static_cast<u64>(i64{*data_alignment}));
+        return error(FrameFault::bad_alignment_factor, factors, static_cast<u64>(-8),
+                     static_cast<u64>(i64{*data_alignment}));
     if (return_column != kReturnColumn)
         return error(FrameFault::unsupported_return_column, base + reader.position() - 1, kReturnColumn, return_column);
     cie.code_alignment = *code_alignment;
@@ -271,17 +273,17 @@ std::optional<FrameIndexEntry> find_in_index(std::span<const FrameIndexEntry> in
     return entry;
 }
 
-Result<usize, FrameError> verify_frames(FrameTable table, std::span<const AddressRange> allowed_code,
-                                        SignalFrames signal_frames, std::span<FrameIndexEntry> index) {
+Result<usize, FrameError> verify_frames(FrameTable table, std::span<const AddressRange> allowed_code, TableOwner owner,
+                                        std::span<FrameIndexEntry> index) {
     FdeCursor cursor(table);
     while (auto fde = GRAFT_TRY(cursor.next())) {
         if (fde->range.empty()) continue;
         if (!is_allowed(allowed_code, fde->range))
             return error(FrameFault::outside_allowed_code, fde->offset,
                          allowed_code.empty() ? 0 : allowed_code.front().begin.value, fde->range.begin.value);
-        if (fde->signal_frame && signal_frames == SignalFrames::refused)
+        if (fde->signal_frame && owner == TableOwner::patch)
             return error(FrameFault::signal_frame_refused, fde->offset, 0, 1);
-        GRAFT_CHECK(check_program(*fde));
+        GRAFT_CHECK(check_program(*fde, owner));
     }
     return build_index(table, index);
 }
@@ -296,28 +298,52 @@ Result<void, FrameError> check_covered(std::span<const FrameIndexEntry> index, A
 
 std::string_view name_of(FrameFault fault) {
     switch (fault) {
-        case FrameFault::truncated: return "truncated entry";
-        case FrameFault::oversized: return "entry or table too large";
-        case FrameFault::bad_cie_reference: return "bad reference to a common entry";
-        case FrameFault::unsupported_version: return "unsupported version";
-        case FrameFault::unsupported_augmentation: return "unsupported augmentation";
-        case FrameFault::unsupported_encoding: return "unsupported pointer encoding";
-        case FrameFault::unsupported_return_column: return "unsupported return address column";
-        case FrameFault::bad_alignment_factor: return "bad alignment factor";
-        case FrameFault::number_out_of_range: return "number out of range";
-        case FrameFault::unknown_operation: return "unknown operation";
-        case FrameFault::unknown_register: return "unknown register";
-        case FrameFault::unsupported_expression: return "unsupported expression";
-        case FrameFault::unbalanced_state: return "unbalanced remember and restore";
-        case FrameFault::no_cfa: return "row without a frame address";
-        case FrameFault::row_outside_function: return "row outside its function";
-        case FrameFault::entry_after_terminator: return "entry after the terminator";
-        case FrameFault::range_wraps: return "function wraps around the address space";
-        case FrameFault::overlapping_functions: return "overlapping functions";
-        case FrameFault::outside_allowed_code: return "function outside the table's own code";
-        case FrameFault::signal_frame_refused: return "interrupt frame not allowed";
-        case FrameFault::function_not_covered: return "function without frame information";
-        case FrameFault::index_full: return "more functions than announced";
+        case FrameFault::truncated:
+            return "truncated entry";
+        case FrameFault::oversized:
+            return "entry or table too large";
+        case FrameFault::bad_cie_reference:
+            return "bad reference to a common entry";
+        case FrameFault::unsupported_version:
+            return "unsupported version";
+        case FrameFault::unsupported_augmentation:
+            return "unsupported augmentation";
+        case FrameFault::unsupported_encoding:
+            return "unsupported pointer encoding";
+        case FrameFault::unsupported_return_column:
+            return "unsupported return address column";
+        case FrameFault::bad_alignment_factor:
+            return "bad alignment factor";
+        case FrameFault::number_out_of_range:
+            return "number out of range";
+        case FrameFault::unknown_operation:
+            return "unknown operation";
+        case FrameFault::unknown_register:
+            return "unknown register";
+        case FrameFault::unsupported_expression:
+            return "unsupported expression";
+        case FrameFault::unbalanced_state:
+            return "unbalanced remember and restore";
+        case FrameFault::no_cfa:
+            return "row without a frame address";
+        case FrameFault::no_return_address:
+            return "row without a return address";
+        case FrameFault::row_outside_function:
+            return "row outside its function";
+        case FrameFault::entry_after_terminator:
+            return "entry after the terminator";
+        case FrameFault::range_wraps:
+            return "function wraps around the address space";
+        case FrameFault::overlapping_functions:
+            return "overlapping functions";
+        case FrameFault::outside_allowed_code:
+            return "function outside the table's own code";
+        case FrameFault::signal_frame_refused:
+            return "interrupt frame not allowed";
+        case FrameFault::function_not_covered:
+            return "function without frame information";
+        case FrameFault::index_full:
+            return "more functions than announced";
     }
     return "unknown fault";
 }

@@ -1,10 +1,10 @@
-// Call-frame tables (.eh_frame) of the image and of patches: a bounds-checked parser, the sorted index by which a pc finds
-// its entry, and the verification that a patch's table passes before any of its code can run.
+// Call-frame tables (.eh_frame) of the image and of patches: a bounds-checked parser, the sorted index by which a pc
+// finds its entry, and the verification that a patch's table passes before any of its code can run.
 //
 // The table is input: a patch brings its own. Nothing in it is believed, every field is checked before it is used, and
 // what this parser doesn't know is refused and never skipped. Accepted are CIEs of version 1 with the augmentations "",
-// "zR" and "zRS" and 4- or 8-byte pointers, absolute or relative to their own place: what GCC and the assembler emit for
-// this machine without exceptions.
+// "zR" and "zRS" and 4- or 8-byte pointers, absolute or relative to their own place: what GCC and the assembler emit
+// for this machine without exceptions.
 //
 // An FDE whose range is empty describes nothing and is passed over; whoever drops a function from an object zeroes the
 // range field of its FDE (FdeView::size_field).
@@ -22,28 +22,29 @@
 namespace graft::arch {
 
 enum class FrameFault : u8 {
-    truncated,                   // a field reaches past the end of its entry, or an entry past the end of the table
-    oversized,                   // an entry or the table is larger than this parser's limit
-    bad_cie_reference,           // an FDE names a place that holds no CIE
-    unsupported_version,         // CIE version other than 1
-    unsupported_augmentation,    // anything but "", "zR", "zRS", or augmentation data of another length
-    unsupported_encoding,        // a pointer encoding that GCC doesn't emit for this machine
-    unsupported_return_column,   // the return address column isn't rip (16)
-    bad_alignment_factor,        // zero or out of reach
-    number_out_of_range,         // a number that no stack frame can need
-    unknown_operation,           // a call-frame operation that isn't known here
-    unknown_register,            // a register number that isn't a general register's
-    unsupported_expression,      // an expression that isn't `breg n [deref]`
-    unbalanced_state,            // restore_state without remember_state, or nested too deep
-    no_cfa,                      // a row without a rule for the canonical frame address
-    row_outside_function,        // a row begins past the end of its function
-    entry_after_terminator,      // bytes other than zero follow the terminating entry
-    range_wraps,                 // a function that reaches past the end of the address space
-    overlapping_functions,       // two entries claim the same code
-    outside_allowed_code,        // an entry claims code that isn't the table's own
-    signal_frame_refused,        // an interrupt entry's frame where none may be
-    function_not_covered,        // a function without an entry that covers all of it
-    index_full,                  // more entries than the caller's index has room for
+    truncated,                  // a field reaches past the end of its entry, or an entry past the end of the table
+    oversized,                  // an entry or the table is larger than this parser's limit
+    bad_cie_reference,          // an FDE names a place that holds no CIE
+    unsupported_version,        // CIE version other than 1
+    unsupported_augmentation,   // anything but "", "zR", "zRS", or augmentation data of another length
+    unsupported_encoding,       // a pointer encoding that GCC doesn't emit for this machine
+    unsupported_return_column,  // the return address column isn't rip (16)
+    bad_alignment_factor,       // zero or out of reach
+    number_out_of_range,        // a number that no stack frame can need
+    unknown_operation,          // a call-frame operation that isn't known here
+    unknown_register,           // a register number that isn't a general register's
+    unsupported_expression,     // an expression that isn't `breg n [deref]`
+    unbalanced_state,           // restore_state without remember_state, or nested too deep
+    no_cfa,                     // a row without a rule for the canonical frame address
+    no_return_address,          // a row whose return address isn't just below the frame address
+    row_outside_function,       // a row begins past the end of its function
+    entry_after_terminator,     // bytes other than zero follow the terminating entry
+    range_wraps,                // a function that reaches past the end of the address space
+    overlapping_functions,      // two entries claim the same code
+    outside_allowed_code,       // an entry claims code that isn't the table's own
+    signal_frame_refused,       // an interrupt entry's frame where none may be
+    function_not_covered,       // a function without an entry that covers all of it
+    index_full,                 // more entries than the caller's index has room for
 };
 
 std::string_view name_of(FrameFault fault);
@@ -116,13 +117,16 @@ Result<usize, FrameError> build_index(FrameTable table, std::span<FrameIndexEntr
 // The entry whose range contains `pc`.
 std::optional<FrameIndexEntry> find_in_index(std::span<const FrameIndexEntry> index, VirtAddr pc);
 
-enum class SignalFrames : u8 { allowed, refused };
+// Whose table it is. The image has interrupt entries and frames at which walks end; a patch has only functions that
+// were called and will return.
+enum class TableOwner : u8 { image, patch };
 
 // What a table must satisfy before it is registered: every function lies inside one of `allowed_code` (a handful of
-// ranges), no two overlap, and every program is well formed to its end. Fills `index` like build_index(). A patch has no
-// interrupt entries: its signal frames are refused. Whether each function has an entry is check_covered()'s question.
-Result<usize, FrameError> verify_frames(FrameTable table, std::span<const AddressRange> allowed_code,
-                                        SignalFrames signal_frames, std::span<FrameIndexEntry> index);
+// ranges), no two overlap, and every program is well formed to its end. Fills `index` like build_index(). In a patch's
+// table interrupt frames are refused, and rows without a return address: a walk would never get past them.
+// Whether each function has an entry is check_covered()'s question.
+Result<usize, FrameError> verify_frames(FrameTable table, std::span<const AddressRange> allowed_code, TableOwner owner,
+                                        std::span<FrameIndexEntry> index);
 
 // One entry of the (sorted) index covers the whole of `function`.
 Result<void, FrameError> check_covered(std::span<const FrameIndexEntry> index, AddressRange function);

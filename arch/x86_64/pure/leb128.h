@@ -1,5 +1,5 @@
-// Variable-length numbers of DWARF, read from a Reader. Values are confined to 32 bits: no frame needs more, and so no sum
-// that is made of them can overflow 64. A longer or larger number fails the read. [dwarf §7.6]
+// Variable-length numbers of DWARF, read from a Reader. Values are confined to 32 bits: no frame needs more, and so no
+// sum that is made of them can overflow 64. A longer or larger number fails the read. [dwarf §7.6]
 #pragma once
 
 #include <limits>

@@ -6,7 +6,9 @@ namespace {
 
 constexpr u64 kFetchWord = 8;
 
-bool is_site_encoding(const SiteBytes& bytes) { return bytes == kSiteNop || is_site_jump(bytes); }
+bool is_site_encoding(const SiteBytes& bytes) {
+    return bytes == kSiteNop || is_site_jump(bytes);
+}
 
 }  // namespace
 
@@ -18,8 +20,7 @@ Result<void, PokeRefusal> check_pokes(std::span<const Poke> pokes, const TextRea
         };
         if (poke.site < end_of_previous) return error(PokeFault::not_ascending, {});
         end_of_previous = poke.site + kSiteSize;
-        if (poke.site.value % kFetchWord > kFetchWord - kSiteSize)
-            return error(PokeFault::crosses_word, {});
+        if (poke.site.value % kFetchWord > kFetchWord - kSiteSize) return error(PokeFault::crosses_word, {});
         if (!is_site_encoding(poke.expected)) return error(PokeFault::not_a_site, poke.expected);
         if (!is_site_encoding(poke.wanted)) return error(PokeFault::not_a_site, poke.wanted);
         SiteBytes found = text.read(poke.site);

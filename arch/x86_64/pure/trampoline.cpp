@@ -8,13 +8,15 @@ namespace graft::arch {
 
 namespace {
 
-constexpr u8 kJumpOpcode = 0xe9;                                       // jmp rel32
-constexpr std::array<u8, 2> kJumpNotEqualOpcode = {0x0f, 0x85};        // jne rel32
-constexpr std::array<u8, 4> kCompareOpcode = {0x65, 0x80, 0x3c, 0x25}; // gs: cmpb disp32, imm8, absolute by SIB
+constexpr u8 kJumpOpcode = 0xe9;                                        // jmp rel32
+constexpr std::array<u8, 2> kJumpNotEqualOpcode = {0x0f, 0x85};         // jne rel32
+constexpr std::array<u8, 4> kCompareOpcode = {0x65, 0x80, 0x3c, 0x25};  // gs: cmpb disp32, imm8, absolute by SIB
 constexpr usize kCompareEnd = 9;
 constexpr usize kJumpNotEqualEnd = 15;
 
-void put(std::span<u8> bytes, i32 value) { std::memcpy(bytes.data(), &value, sizeof(value)); }
+void put(std::span<u8> bytes, i32 value) {
+    std::memcpy(bytes.data(), &value, sizeof(value));
+}
 
 }  // namespace
 

@@ -43,7 +43,9 @@ Result<i32, OutOfReach> displacement(VirtAddr from, VirtAddr to);
 Result<SiteBytes, OutOfReach> encode_site_jump(VirtAddr site, VirtAddr target);
 
 // Where a site's jump goes; nothing when the bytes aren't a jump.
-constexpr bool is_site_jump(const SiteBytes& bytes) { return bytes[0] == 0xe9; }
+constexpr bool is_site_jump(const SiteBytes& bytes) {
+    return bytes[0] == 0xe9;
+}
 VirtAddr site_jump_target(VirtAddr site, const SiteBytes& bytes);
 
 // Fills the slot that will run at `at`. `state_offset` is the patch state's offset from the GS base.

@@ -7,9 +7,8 @@ namespace graft::arch {
 namespace {
 
 constexpr u64 kWord = 8;
-constexpr i32 kReturnOffset = -8;      // of the return address from the frame address [psABI §3.2.2]
-constexpr usize kLongestCall = 7;      // ff /2 with SIB and a 32-bit displacement
-constexpr usize kNearCall = 5;         // e8 rel32
+constexpr usize kLongestCall = 7;  // ff /2 with SIB and a 32-bit displacement
+constexpr usize kNearCall = 5;     // e8 rel32
 
 // What a function must give back as it found it [psABI §3.2.1].
 constexpr std::array kCalleeSaved = {Register::rbx, Register::rbp, Register::r12,
@@ -59,8 +58,8 @@ StackSegments StackSegments::behind(AddressRange stack) const {
     return result;
 }
 
-Walker::Walker(const CodeMap& code, const StackReader& memory, const StackSegments& segments, const Registers& registers,
-               HookRecord hook, bool interrupted)
+Walker::Walker(const CodeMap& code, const StackReader& memory, const StackSegments& segments,
+               const Registers& registers, HookRecord hook, bool interrupted)
     : code_(code), memory_(memory), segments_(segments), registers_(registers), hook_(hook), exact_(interrupted) {
     GRAFT_ASSERT(registers.is_known(Register::rip) && registers.is_known(Register::rsp));
     while (segment_ < segments_.count && !holds_pointer(stack(), stack_pointer())) ++segment_;
@@ -206,7 +205,6 @@ bool Walker::compute_cfa(const CfaRule& rule, VirtAddr& cfa) {
         if (!read_slot(cfa, word)) return false;
         cfa = VirtAddr(word);
     }
-    if (!cfa.is_aligned(kWord)) return refuse(Unreliable::unaligned);
     if (!holds_pointer(stack(), cfa)) return refuse(Unreliable::outside_stack);
     return true;
 }
@@ -267,28 +265,48 @@ bool Walker::translate_hook(VirtAddr slot, bool in_hook_routine, u64& value) {
     return true;
 }
 
-bool Walker::is_after_call(VirtAddr address) const { return ends_with_call(code_.text_before(address, kLongestCall)); }
+bool Walker::is_after_call(VirtAddr address) const {
+    return ends_with_call(code_.text_before(address, kLongestCall));
+}
 
 std::string_view name_of(Unreliable reason) {
     switch (reason) {
-        case Unreliable::none: return "none";
-        case Unreliable::stack_pointer_outside: return "stack pointer in no known stack";
-        case Unreliable::pc_outside_text: return "address outside text";
-        case Unreliable::no_frame_information: return "no frame information";
-        case Unreliable::bad_frame_information: return "bad frame information";
-        case Unreliable::register_unknown: return "register not known";
-        case Unreliable::return_address_unknown: return "no entry frame, and no return address";
-        case Unreliable::frame_not_growing: return "frame not growing";
-        case Unreliable::outside_stack: return "frame outside the stack";
-        case Unreliable::below_stack_pointer: return "saved word below the stack pointer";
-        case Unreliable::unaligned: return "frame not aligned";
-        case Unreliable::wrong_stack_order: return "stacks in the wrong order";
-        case Unreliable::not_after_call: return "return address not after a call";
-        case Unreliable::trampoline_called: return "return address in a trampoline";
-        case Unreliable::hook_without_record: return "hook without a record";
-        case Unreliable::hook_overwritten: return "hook overwritten";
-        case Unreliable::entry_frame_misplaced: return "entry frame in the wrong place";
-        case Unreliable::too_many_frames: return "too many frames";
+        case Unreliable::none:
+            return "none";
+        case Unreliable::stack_pointer_outside:
+            return "stack pointer in no known stack";
+        case Unreliable::pc_outside_text:
+            return "address outside text";
+        case Unreliable::no_frame_information:
+            return "no frame information";
+        case Unreliable::bad_frame_information:
+            return "bad frame information";
+        case Unreliable::register_unknown:
+            return "register not known";
+        case Unreliable::return_address_unknown:
+            return "no entry frame, and no return address";
+        case Unreliable::frame_not_growing:
+            return "frame not growing";
+        case Unreliable::outside_stack:
+            return "frame outside the stack";
+        case Unreliable::below_stack_pointer:
+            return "saved word below the stack pointer";
+        case Unreliable::unaligned:
+            return "frame not aligned";
+        case Unreliable::wrong_stack_order:
+            return "stacks in the wrong order";
+        case Unreliable::not_after_call:
+            return "return address not after a call";
+        case Unreliable::trampoline_called:
+            return "return address in a trampoline";
+        case Unreliable::hook_without_record:
+            return "hook without a record";
+        case Unreliable::hook_overwritten:
+            return "hook overwritten";
+        case Unreliable::entry_frame_misplaced:
+            return "entry frame in the wrong place";
+        case Unreliable::too_many_frames:
+            return "too many frames";
     }
     return "unknown reason";
 }

@@ -1,4 +1,5 @@
-// Walker: goes up a stack frame by frame, by call-frame information alone, and says whether what it saw can be believed.
+// Walker: goes up a stack frame by frame, by call-frame information alone, and says whether what it saw can be
+// believed.
 //
 // A walk is reliable when, and only when, it ended at the task's entry frame at the known top of the task's stack
 // (complete()). Everything else has a reason (why()) and counts as "not known"; frames that next() produced before it
@@ -10,7 +11,8 @@
 //   W3  what is read lies in the current stack, at or above the stack pointer, 8-aligned;
 //   W4  the frame address lies strictly above the stack pointer, and the next stack pointer is not below it; the stack
 //       is changed only by an interrupt entry's frame and only forward in StackSegments' order;
-//   W5  a return address follows a call instruction; callers are looked up one byte before their return address, since a
+//   W5  a return address follows a call instruction; callers are looked up one byte before their return address, since
+//   a
 //       call that never returns may be the last instruction of its function;
 //   W6  a hooked return address is translated exactly when slot and value both agree with the task's record;
 //   W7  at most kMaxFrames frames.
@@ -23,12 +25,12 @@
 //                is not its last instruction.
 //
 // Interrupt entries are described by frames with augmentation S: rules for rip and rsp (offsets from the frame address)
-// and for every register pushed so far. With frame address = end of the five words that the processor pushed: rip at -40
-// and rsp at -16. Callers of such frames have an exact pc.
+// and for every register pushed so far. With frame address = end of the five words that the processor pushed: rip at
+// -40 and rsp at -16. Callers of such frames have an exact pc.
 //
 // Pure: no state outside the object, no locks, no allocation; usable in any context, with interrupts off, on any
-// processor, in the middle of an interrupt. The caller sees to it that the stack doesn't change meanwhile: the task can't
-// be switched in, or it is the caller's own. The address of a word is read once.
+// processor, in the middle of an interrupt. The caller sees to it that the stack doesn't change meanwhile: the task
+// can't be switched in, or it is the caller's own. The address of a word is read once.
 #pragma once
 
 #include <array>
@@ -44,22 +46,22 @@ namespace graft::arch {
 
 enum class Unreliable : u8 {
     none,
-    stack_pointer_outside,       // the walk begins at a stack pointer in none of the stacks
-    pc_outside_text,             // the pc is in no known text
-    no_frame_information,        // no call-frame information covers the pc
-    bad_frame_information,       // the call-frame program isn't well formed or does what isn't known here
-    register_unknown,            // a rule needs a register whose value is lost
-    return_address_unknown,      // no rule says where the return address is: not an entry frame, yet no caller
-    frame_not_growing,           // the frame address isn't above the stack pointer
-    outside_stack,               // a saved word or the frame address lies outside the current stack
-    below_stack_pointer,         // a saved word lies below the stack pointer, where interrupts write
-    unaligned,                   // a frame address or a saved word that isn't 8-aligned
-    wrong_stack_order,           // a change of stack that isn't an interrupt entry's, or not forward in the order
-    not_after_call,              // a return address that doesn't follow a call instruction
-    trampoline_called,           // a return address inside generated code, which calls nothing
-    hook_without_record,         // a return address is the hook routine, and the task's record names another slot or none
-    hook_overwritten,            // the task's record names this slot, and the hook routine isn't in it
-    entry_frame_misplaced,       // an entry frame that isn't at the top of the task's stack
+    stack_pointer_outside,   // the walk begins at a stack pointer in none of the stacks
+    pc_outside_text,         // the pc is in no known text
+    no_frame_information,    // no call-frame information covers the pc
+    bad_frame_information,   // the call-frame program isn't well formed or does what isn't known here
+    register_unknown,        // a rule needs a register whose value is lost
+    return_address_unknown,  // no rule says where the return address is: not an entry frame, yet no caller
+    frame_not_growing,       // the frame address isn't above the stack pointer
+    outside_stack,           // a saved word or the frame address lies outside the current stack
+    below_stack_pointer,     // a saved word lies below the stack pointer, where interrupts write
+    unaligned,               // a frame address or a saved word that isn't 8-aligned
+    wrong_stack_order,       // a change of stack that isn't an interrupt entry's, or not forward in the order
+    not_after_call,          // a return address that doesn't follow a call instruction
+    trampoline_called,       // a return address inside generated code, which calls nothing
+    hook_without_record,     // a return address is the hook routine, and the task's record names another slot or none
+    hook_overwritten,        // the task's record names this slot, and the hook routine isn't in it
+    entry_frame_misplaced,   // an entry frame that isn't at the top of the task's stack
     too_many_frames,
 };
 
@@ -151,11 +153,11 @@ public:
 
 struct Frame {
     VirtAddr pc;
-    VirtAddr lookup_pc;       // what the frame's function is found by: pc when exact, else pc - 1
-    VirtAddr cfa;             // canonical frame address
-    VirtAddr return_slot;     // the word with the return address, cfa - 8; zero when there is none in memory
-    VirtAddr saved_rip_slot;  // the word with this frame's pc, when an interrupt entry saved it; else zero
-    bool interrupted = false; // the pc is exact: the instruction that comes next
+    VirtAddr lookup_pc;        // what the frame's function is found by: pc when exact, else pc - 1
+    VirtAddr cfa;              // canonical frame address
+    VirtAddr return_slot;      // the word with the return address, cfa - 8; zero when there is none in memory
+    VirtAddr saved_rip_slot;   // the word with this frame's pc, when an interrupt entry saved it; else zero
+    bool interrupted = false;  // the pc is exact: the instruction that comes next
     KnownFrame known = KnownFrame::none;
 };
 
@@ -164,8 +166,8 @@ public:
     // No real stack is that deep: a frame has at least 16 bytes, a task's stack 64 KiB.
     static constexpr u32 kMaxFrames = 8192;
 
-    // `interrupted`: rip is the next instruction (interrupted or switched out), not a return address. All references must
-    // outlive the walker.
+    // `interrupted`: rip is the next instruction (interrupted or switched out), not a return address. All references
+    // must outlive the walker.
     Walker(const CodeMap& code, const StackReader& memory, const StackSegments& segments, const Registers& registers,
            HookRecord hook, bool interrupted);
 
@@ -209,7 +211,8 @@ private:
     Unreliable why_ = Unreliable::none;
 };
 
-// Whether the bytes that end at a return address end with a call: e8 rel32, or ff /2 in any of its lengths. [intel/vol2 CALL]
+// Whether the bytes that end at a return address end with a call: e8 rel32, or ff /2 in any of its lengths. [intel/vol2
+// CALL]
 bool ends_with_call(std::span<const std::byte> bytes);
 
 }  // namespace graft::arch
