@@ -1,0 +1,90 @@
+// The composition root: the one file that knows all parts, in the order in which they start.
+//
+//   1  the machine     boot information, ACPI, page tables, clock, interrupt controllers, text writer
+//   2  the kernel      memory, code map, call sites; its own tasks; the other processors
+//   3  patching        the registry over the kernel's machine, and the worker that completes transitions
+//   4  the application, and the patches that the loader brought along as modules
+//
+// Everything up to the last line runs on the boot processor with interrupts off; from there on there are only tasks.
+
+#include <array>
+
+#include "arch/x86_64/acpi.h"
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/serial_early.h"
+#include "boot/machine_start.h"
+#include "kernel/app.h"
+#include "kernel/log.h"
+#include "kernel/panic.h"
+#include "kernel/patch_service.h"
+#include "kernel/scheduler.h"
+#include "kernel/start.h"
+
+namespace graft::boot {
+
+namespace {
+
+constinit kernel::CommandLine arguments;
+
+void tell_about_start(const std::optional<arch::AcpiError>& acpi_error) {
+    using kernel::LogLevel;
+    const BootInfo& info = boot_info();
+    kernel::log_parts(LogLevel::info, "graft: started by ",
+                      info.protocol == BootInfo::Protocol::pvh ? "PVH" : "multiboot2", ", command line \"",
+                      info.command_line.view(), "\"");
+    if (info.command_line.cut) kernel::log(LogLevel::warning, "the command line was cut");
+    if (info.entries_dropped) kernel::log(LogLevel::warning, "the loader's memory map or modules were cut");
+    if (acpi_error)
+        kernel::log_parts(LogLevel::warning, "ACPI tables can't be used: reason ", static_cast<u32>(acpi_error->failure),
+                          " at ", hex(acpi_error->where.value), "; one processor, no power-off");
+}
+
+u32 start_other_processors() {
+    const arch::AcpiInfo& acpi = arch::acpi();
+    std::array<u32, arch::kMaxAcpiProcessors> others{};
+    usize count = 0;
+    for (const auto& entry : std::span(acpi.processors.data(), acpi.processor_count))
+        if (entry.enabled && entry.apic_id != arch::local_apic_id()) others[count++] = entry.apic_id;
+    u64 limit = arguments.number("smp", arch::kMaxProcessors);
+    return kernel::start_processors(std::span(others.data(), count), limit == 0 ? 1 : static_cast<u32>(limit));
+}
+
+// Modules whose name ends in .klp are patches; the application and others may use the rest.
+void take_boot_patches() {
+    for (const Module& module : boot_info().module_list()) {
+        std::string_view name = module.name.view();
+        if (!name.ends_with(".klp")) continue;
+        auto* bytes = arch::direct_map(module.range.begin).as<const std::byte>();
+        if (!kernel::add_boot_patch(name, {bytes, module.range.size()}))
+            kernel::log_parts(kernel::LogLevel::error, "boot patch ", name, " refused: there are too many");
+    }
+}
+
+[[noreturn]] void start(u32 magic, PhysAddr where) {
+    arch::init_early_serial();
+    read_boot_information(magic, where);
+    EarlyMemory memory(boot_info(), image_in_memory());
+    auto acpi_error = start_machine(memory);
+
+    kernel::start_memory(memory.free_ranges());
+    arguments.assign(boot_info().command_line.view());
+    kernel::apply_command_line(arguments);
+    tell_about_start(acpi_error);
+    kernel::start_tasks();
+    kernel::start_patch_service();
+    take_boot_patches();
+    u32 processors = start_other_processors();
+    kernel::log_parts(kernel::LogLevel::info, processors, processors == 1 ? " processor runs" : " processors run");
+
+    kernel::start_application(arguments);
+    kernel::enter_scheduler();
+}
+
+}  // namespace
+
+}  // namespace graft::boot
+
+// `magic` and `where`: the loader's registers, from boot/entry.S.
+extern "C" [[noreturn]] void graft_boot(graft::u32 magic, graft::u64 where) {
+    graft::boot::start(magic, graft::PhysAddr{where});
+}
