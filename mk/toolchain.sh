@@ -37,9 +37,8 @@ if [ ${#missing[@]} -ne 0 ]; then
 fi
 
 mkdir -p "$work"
-cd "$work"
 export PATH="$prefix/bin:$PATH"
-export MAKEFLAGS="-j$jobs" MAKEINFO=true
+export MAKEFLAGS="-j$jobs"
 unset MAKELEVEL MAKEOVERRIDES
 
 # $1 = name, then the command; done once, its output kept in a file that is shown on failure.
@@ -48,7 +47,9 @@ step() {
     shift
     if [ -e "$work/$name.done" ]; then return; fi
     echo "  $name"
-    if ! "$@" >"$work/$name.log" 2>&1; then
+    # In the background, since `set -e` has no effect inside a condition.
+    (set -e; cd "$work"; "$@") >"$work/$name.log" 2>&1 &
+    if ! wait $!; then
         tail -n 30 "$work/$name.log" >&2
         echo "toolchain: $name failed; everything it said is in $work/$name.log" >&2
         exit 1
@@ -73,8 +74,8 @@ build_binutils() {
     rm -rf build-binutils && mkdir build-binutils && cd build-binutils
     ../binutils/configure --target=$target --prefix="$prefix" --disable-nls --disable-werror --disable-gdb --disable-gdbserver \
         --disable-sim --disable-gprofng --disable-gprof CFLAGS="$build_flags" CXXFLAGS="$build_flags"
-    make
-    make install
+    make MAKEINFO=true
+    make MAKEINFO=true install
 }
 
 configure_gcc() {
@@ -88,15 +89,15 @@ configure_gcc() {
 # The packaged source comes without its manual, which the build compares with what it would generate: generate it first.
 build_gcc() {
     cd build-gcc
-    make configure-gcc all-build-libiberty all-libiberty all-libcpp all-libdecnumber all-libbacktrace
+    make MAKEINFO=true configure-gcc all-build-libiberty all-libiberty all-libcpp all-libdecnumber all-libbacktrace
     make -C gcc build/genhooks
     gcc/build/genhooks -d ../gcc-12/gcc/doc/tm.texi.in >../gcc-12/gcc/doc/tm.texi
-    make all-gcc
+    make MAKEINFO=true all-gcc
 }
 
 # Without the manual pages, which aren't there to be installed.
 install_gcc() {
-    make -C build-gcc/gcc install-common install-driver install-cpp install-headers
+    make -C build-gcc/gcc MAKEINFO=true install-common install-driver install-cpp install-headers
 }
 
 c_headers() {
