@@ -11,11 +11,17 @@ namespace {
 
 constexpr PhysAddr kLowEnd{0x10'0000};
 constexpr PhysAddr kConventionalEnd{0xa'0000};
+constexpr PhysAddr kDirectMapEnd{arch::kDirectMapSize};
 constexpr PhysAddr kEarlyLimit{u64{4} << 30};
 // Not page 0, where a null pointer would hit it, and nothing below the tables of the BIOS.
 constexpr PhysAddr kFirstLowPage{0x1000};
 
 bool overlap(PhysRange left, PhysRange right) { return left.begin < right.end && right.begin < left.end; }
+
+// Also keeps the alignments below from wrapping.
+PhysRange cut_to_direct_map(PhysRange range) {
+    return {std::min(range.begin, kDirectMapEnd), std::min(range.end, kDirectMapEnd)};
+}
 
 bool is_ram(MemoryType type) {
     return type == MemoryType::usable || type == MemoryType::acpi_reclaimable || type == MemoryType::acpi_nvs;
@@ -53,6 +59,7 @@ PhysAddr EarlyMemory::allocate_pages(usize count) {
 }
 
 void EarlyMemory::add_free(PhysRange range) {
+    range = cut_to_direct_map(range);
     PhysRange pages{range.begin.align_up(kPageSize), range.end.align_down(kPageSize)};
     // What is listed twice is free once.
     for (const PhysRange& other : std::span(free_.data(), free_count_))
@@ -61,6 +68,7 @@ void EarlyMemory::add_free(PhysRange range) {
 }
 
 void EarlyMemory::take_out(PhysRange used) {
+    used = cut_to_direct_map(used);
     used = {used.begin.align_down(kPageSize), used.end.align_up(kPageSize)};
     for (usize index = 0; index < free_count_; ++index) {
         PhysRange range = free_[index];

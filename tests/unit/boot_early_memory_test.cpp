@@ -71,6 +71,17 @@ TEST_F(EarlyMemoryTest, AllocatesOnlyWhatIsMappedEarly) {
     EXPECT_EQ(memory.free_ranges().size(), 1u);
 }
 
+TEST_F(EarlyMemoryTest, GivesNothingThatTheDirectMapDoesNotShow) {
+    add(u64{8} << 40, u64{9} << 40, MemoryType::usable);
+    add(~u64{0} - 0x7ff, ~u64{0}, MemoryType::usable);
+    EXPECT_EQ(free_ranges().back().end.value, 0x8000000u);
+}
+
+TEST_F(EarlyMemoryTest, TakesOutWhatReachesToTheEndOfAddresses) {
+    add(0x7000000, ~u64{0}, MemoryType::reserved);
+    EXPECT_EQ(free_ranges().back().end.value, 0x7000000u);
+}
+
 TEST_F(EarlyMemoryTest, FindsALowPage) {
     EXPECT_EQ(EarlyMemory(info_, kImage).low_page(), PhysAddr{0x1000});
     add_module(0x1000, 0x2800);

@@ -40,14 +40,24 @@ void copy_frame(InterruptFrame* to, const InterruptFrame* from) {
     for (usize word = 0; word < sizeof(InterruptFrame) / sizeof(u64); ++word) target[word] = source[word];
 }
 
+// Waits for something that an NMI makes true on another processor, but not for ever: it may be broken.
+template <typename Condition>
+[[gnu::always_inline]] inline bool wait_for_nmi(Condition holds) {
+    u64 begin = read_tsc();
+    u64 patience = silence_bound_tsc / 20;
+    while (!holds()) {
+        if (read_tsc() - begin > patience) return false;
+        pause();
+    }
+    return true;
+}
+
 // Finds out by NMI where a silent processor is, and says so.
 void report_silent(u32 index, u64 waited_ns) {
-    constexpr u32 kPatience = 100'000'000;
     SyncState& state = sync_states[index];
     state.report.store(1, std::memory_order_release);
     send_nmi(index);
-    for (u32 turn = 0; turn < kPatience && state.report.load(std::memory_order_acquire) == 1; ++turn) pause();
-    bool found = state.report.load(std::memory_order_acquire) == 2;
+    bool found = wait_for_nmi([&] { return state.report.load(std::memory_order_acquire) == 2; });
     graft_upcall_processor_silent(index, waited_ns, found ? &state.found : nullptr);
 }
 
@@ -166,16 +176,12 @@ void stop_others_for_ever() {
     using namespace permanent;
     disable_interrupts();
     if (stopped_for_ever.exchange(true, std::memory_order_acq_rel)) halt_for_ever();
-    constexpr u32 kPatience = 100'000'000;
     u32 own = this_cpu().index;
     u32 count = processor_count.load(std::memory_order_acquire);
     for (u32 index = 0; index < count; ++index) {
         if (index == own) continue;
         send_nmi(index);
-        for (u32 turn = 0; turn < kPatience; ++turn) {
-            if (sync_states[index].stopped.load(std::memory_order_acquire)) break;
-            pause();
-        }
+        (void)wait_for_nmi([&] { return sync_states[index].stopped.load(std::memory_order_acquire) != nullptr; });
     }
 }
 
