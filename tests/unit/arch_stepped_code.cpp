@@ -1,6 +1,6 @@
 #include "tests/unit/arch_stepped_code.h"
 
-#include <cstdarg>
+#include "tests/call_shapes.h"
 
 using graft::u64;
 using graft::u8;
@@ -165,34 +165,6 @@ stepped_hook:
     ret
 stepped_hook_end:
     .cfi_endproc
-
-    # A hand-written function that moves the stack pointer in steps, and one that ends in a jump.
-stepped_assembly:
-    .cfi_startproc
-    push %rbx
-    .cfi_adjust_cfa_offset 8
-    .cfi_offset rbx, -16
-    sub $48, %rsp
-    .cfi_adjust_cfa_offset 48
-    mov %rdi, %rbx
-    call stepped_leaf
-    pushq %rax
-    .cfi_adjust_cfa_offset 8
-    popq %rcx
-    .cfi_adjust_cfa_offset -8
-    lea (%rbx, %rcx), %rax
-    add $48, %rsp
-    .cfi_adjust_cfa_offset -48
-    pop %rbx
-    .cfi_adjust_cfa_offset -8
-    .cfi_restore rbx
-    ret
-    .cfi_endproc
-stepped_assembly_jump:
-    .cfi_startproc
-    inc %rdi
-    jmp stepped_assembly
-    .cfi_endproc
 )");
 // clang-format on
 
@@ -209,17 +181,12 @@ volatile bool stepped_interrupts_off;
 u64 (*stepped_trampoline)(u64);
 
 void stepped_switch(u64* save, u64 load);
-u64 stepped_assembly(u64 value);
-u64 stepped_assembly_jump(u64 value);
 
-[[gnu::noinline]] u64 stepped_leaf(u64 value) {
-    return value * 3 + 1;
-}
 [[gnu::noinline]] u64 stepped_version_zero(u64 value) {
-    return stepped_leaf(value) + 1;
+    return shape_leaf(value) + 1;
 }
 [[gnu::noinline]] u64 stepped_version_one(u64 value) {
-    return stepped_leaf(stepped_leaf(value));
+    return shape_leaf(shape_leaf(value));
 }
 
 u64 stepped_prepare(void* top, void (*main)(u64)) {
@@ -232,14 +199,9 @@ u64 stepped_prepare(void* top, void (*main)(u64)) {
 
 }  // extern "C"
 
-namespace {
+namespace graft::shapes {
 
-#define NOINLINE [[gnu::noinline, gnu::noclone]]
-
-volatile u64 sink;
-volatile bool never;
-
-void switch_tasks() {
+void give_way() {
     bool were_off = stepped_interrupts_off;
     stepped_interrupts_off = true;
     u64 other = 1 - stepped_current;
@@ -249,159 +211,42 @@ void switch_tasks() {
     stepped_interrupts_off = were_off;
 }
 
-NOINLINE u64 big_frame(u64 value) {
-    volatile u8 buffer[9000];
-    buffer[value % sizeof(buffer)] = static_cast<u8>(value);
-    return stepped_leaf(buffer[value % sizeof(buffer)]);
-}
-
-NOINLINE u64 variadic(int count, ...) {
-    va_list list;
-    va_start(list, count);
-    u64 sum = 0;
-    for (int i = 0; i < count; ++i) sum += stepped_leaf(va_arg(list, u64));
-    va_end(list);
-    return sum;
-}
-
-NOINLINE u64 realigned(u64 value) {
-    alignas(64) volatile u64 line[8];
-    for (auto& word : line) word = value;
-    return stepped_leaf(line[value % 8]) + reinterpret_cast<u64>(&line) % 64;
-}
-
-// Both realigned and of a size that isn't known before: the frame address passes through r10 and memory.
-NOINLINE u64 realigned_variable(u64 value) {
-    alignas(64) volatile u64 line[8];
-    auto* variable = static_cast<volatile u64*>(__builtin_alloca((value % 16 + 1) * sizeof(u64)));
-    for (u64 i = 0; i <= value % 16; ++i) {
-        line[i % 8] = i;
-        variable[i] = i;
-    }
-    return stepped_leaf(variable[value % 16]) + line[0];
-}
-
-NOINLINE u64 many_arguments(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f, u64 g, u64 h, u64 i) {
-    return stepped_leaf(a + b + c) + stepped_leaf(d + e + f) + stepped_leaf(g + h + i);
-}
-
-NOINLINE u64 recursion(u64 depth) {
-    return depth == 0 ? stepped_leaf(1) : recursion(depth - 1) + depth;
-}
-
-NOINLINE u64 switch_heavy(u64 value) {
-    switch (value % 11) {
-        case 0:
-            return stepped_leaf(1);
-        case 1:
-            return stepped_leaf(2) + big_frame(value);
-        case 2:
-            return recursion(3);
-        case 3:
-            return value;
-        case 4:
-            return realigned(value);
-        case 5:
-            return many_arguments(1, 2, 3, 4, 5, 6, 7, 8, value);
-        case 6:
-            return 12;
-        case 7:
-            return stepped_assembly(value);
-        case 8:
-            return stepped_assembly_jump(value);
-        case 9:
-            return variadic(2, value, value);
-        default:
-            return 5;
-    }
-}
-
-// The idiom of saving and restoring the interrupt flag, whose call-frame information is exact only with frame pointers.
-NOINLINE u64 flags(u64 value) {
-    u64 saved = 0;
-    asm volatile("pushfq; popq %0" : "=r"(saved)::"memory");
-    u64 again = __builtin_ia32_readeflags_u64();
-    __builtin_ia32_writeeflags_u64(saved);
-    return stepped_leaf(value + (saved & 1) + (again & 1));
-}
-
-struct Big {
-    u64 words[12];
-};
-NOINLINE Big by_value(Big big, u64 value) {
-    big.words[value % 12] = stepped_leaf(value);
-    return big;
-}
-
-struct First {
-    virtual u64 first(u64 value) = 0;
-};
-struct Second {
-    virtual u64 second(u64 value) = 0;
-    u64 member = 1;
-};
-struct Both : First, Second {
-    NOINLINE u64 first(u64 value) override { return stepped_leaf(value); }
-    // Called through a thunk that adjusts `this` and jumps.
-    NOINLINE u64 second(u64 value) override { return recursion(value % 3) + member + switch_heavy(value); }
-};
-Both both;
-Second* volatile as_second = &both;
-First* volatile as_first = &both;
-
-// Its last instruction is the call: the return address belongs to whatever follows.
-[[noreturn]] NOINLINE void never_returns(u64 value) {
+// The test abandons the second task when the first is done.
+bool is_over() {
     stepped_interrupts_off = false;  // a task begins inside somebody's switch
-    for (;; ++value) {
-        sink = switch_heavy(value) + recursion(value % 4);
-        switch_tasks();
-    }
+    return false;
 }
-[[noreturn]] NOINLINE void ends_in_call(u64 value) {
-    sink = stepped_leaf(value);
-    never_returns(value);
+void end() {
+    __builtin_trap();
 }
-NOINLINE u64 may_not_return(u64 value) {
-    if (!never) return big_frame(value);
-    ends_in_call(value);
+u64 by_pointer(u64 value) {
+    return stepped_trampoline(value);
 }
 
-u64 (*volatile indirect)(u64) = stepped_leaf;
-u64 (*volatile table[4])(u64) = {stepped_leaf, recursion, stepped_assembly, flags};
-
-NOINLINE u64 round(u64 value) {
-    u64 sum = big_frame(value) + variadic(5, value, value, value, value, value) + realigned(value);
-    sum += realigned_variable(value) + switch_heavy(value) + flags(value) + recursion(value % 9);
-    sum += by_value(Big{}, value).words[value % 12] + as_first->first(value) + as_second->second(value);
-    sum += indirect(value) + table[value % 4](value % 5) + may_not_return(value) + stepped_trampoline(value);
-    switch_tasks();
-    return sum;
-}
-
-}  // namespace
+}  // namespace graft::shapes
 
 extern "C" {
 
 void stepped_first(u64 rounds) {
-    for (u64 i = 0; i < rounds; ++i) sink = round(i);
+    for (u64 i = 0; i < rounds; ++i) graft::shapes::sink = graft::shapes::round(i);
 }
 
 void stepped_second(u64) {
-    ends_in_call(7);
+    graft::shapes::ends_in_call(7);
 }
 
 // Acknowledges, and sometimes preempts: the other task goes on while this one stays in its interrupt.
 void stepped_interrupt_handler() {
     stepped_interrupts_off = true;
     ++stepped_interrupts;
-    sink = stepped_leaf(stepped_interrupts);
-    if (stepped_interrupts % 3 == 0) switch_tasks();
+    graft::shapes::sink = shape_leaf(stepped_interrupts);
+    if (stepped_interrupts % 3 == 0) graft::shapes::give_way();
     stepped_interrupts_off = false;
 }
 
 void stepped_hook_fired() {
     ++stepped_hooks_fired;
-    sink = recursion(2);
+    graft::shapes::sink = graft::shapes::recursion(2);
     stepped_hook_slot = 0;
 }
 
