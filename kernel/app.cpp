@@ -1,6 +1,7 @@
 #include "kernel/app.h"
 
 #include "base/assert.h"
+#include "kernel/patch_service.h"
 #include "kernel/power.h"
 #include "kernel/task.h"
 
@@ -12,6 +13,7 @@ constexpr usize kMainStackSize = 64 * 1024;
 
 void main_task(void* argument) {
     auto& arguments = *static_cast<const CommandLine*>(argument);
+    if (arguments.value("patches") != "manual") load_boot_patches();
     app_main(arguments);
     if (arguments.flag("poweroff")) power_off();
 }

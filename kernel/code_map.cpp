@@ -99,8 +99,10 @@ private:
 };
 
 constinit KernelCodeMap map;
+constinit std::atomic<u64> region_count{0};  // only counts
 
 void link(Region& region) {
+    region_count.fetch_add(1, std::memory_order_relaxed);
     region.next.store(regions.load(std::memory_order_relaxed), std::memory_order_relaxed);
     regions.store(&region, std::memory_order_release);  // pairs with region_of()
 }
@@ -189,7 +191,10 @@ void remove_code(AddressRange text) {
     place->store(region->next.load(std::memory_order_relaxed), std::memory_order_release);  // pairs with region_of()
     arch::synchronise_processors();
     destroy(*region);
+    region_count.fetch_sub(1, std::memory_order_relaxed);
 }
+
+u64 code_region_count() { return region_count.load(std::memory_order_relaxed); }
 
 CodeName name_of_code(VirtAddr pc) {
     if (!tables) return {};

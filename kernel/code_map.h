@@ -31,6 +31,9 @@ void init_code_map();
 // Returns when nobody looks at the region any more. Lock: the registry's. Context: task.
 void remove_code(AddressRange text);
 
+// Regions of patch and trampoline code that are known now. Context: any.
+[[nodiscard]] u64 code_region_count();
+
 struct CodeName {
     std::string_view function;  // linkage name; empty when unknown
     std::string_view display;   // for people

@@ -15,6 +15,7 @@ constexpr u64 kRetryNs = 1'000'000'000;
 
 constinit CompletionFunction complete = nullptr;  // constant after start_patch_worker()
 constinit void* complete_argument = nullptr;
+constinit Task* worker_task = nullptr;  // constant after start_patch_worker(); never ends
 
 constinit SpinLock history_lock{LockRank::wait};
 constinit WaitQueue history_readers;  // history_lock
@@ -47,8 +48,11 @@ void start_patch_worker(CompletionFunction function, void* argument) {
     options.stack_size = 64 * 1024;
     auto handle = create_task(worker_loop, nullptr, options);
     GRAFT_ASSERT(handle);
-    set_patch_worker(*find_task(handle->id()));
+    worker_task = &handle->task();
+    set_patch_worker(*worker_task);
 }
+
+void wake_patch_worker() { unpark(*worker_task); }
 
 void note_history() {
     SpinGuard<IrqSave> guard(history_lock);

@@ -13,6 +13,9 @@ using CompletionFunction = bool (*)(void* argument);
 // Context: boot, once, after the registry exists.
 void start_patch_worker(CompletionFunction complete, void* argument);
 
+// Has it call the completion function soon. Context: any with no lock of rank run_queue or above, after the start.
+void wake_patch_worker();
+
 // A record was added to the registry's history. Context: task.
 void note_history();
 // Counts the records added; a reader takes it before it reads and waits for more than it saw.

@@ -138,6 +138,8 @@ public:
 
     explicit operator bool() const { return task_ != nullptr; }
     u64 id() const { return task_->id; }
+    // Valid as long as the handle is.
+    Task& task() const { return *task_; }
 
     // Returns when the task has ended and its stack is released. Once. Context: task; sleeps.
     void join();

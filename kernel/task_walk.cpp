@@ -7,6 +7,8 @@ namespace graft::kernel {
 
 namespace {
 
+constinit std::atomic<u64> trampolines_seen{0};
+
 arch::Registers starting_registers(const Task& task, const arch::InterruptFrame* frame) {
     if (frame) return registers_of(*frame);
     return arch::Registers::switched_out(VirtAddr(arch::graft_switch_resume), VirtAddr(task.context.rsp));
@@ -17,6 +19,8 @@ arch::HookRecord hook_of(const Task& task) {
 }
 
 }  // namespace
+
+u64 interrupted_trampolines() { return trampolines_seen.load(std::memory_order_relaxed); }
 
 arch::Registers registers_of(const arch::InterruptFrame& frame) {
     arch::Registers registers;
@@ -39,6 +43,7 @@ TaskWalk::TaskWalk(const Task& task, const arch::InterruptFrame* frame)
 bool TaskStack::next(patch::Frame& frame) {
     arch::Frame found;
     if (!walk_.next(found)) return false;
+    if (found.known == arch::KnownFrame::trampoline) trampolines_seen.fetch_add(1, std::memory_order_relaxed);
     frame.lookup_pc = found.lookup_pc;
     frame.return_slot = found.return_slot;
     return true;

@@ -40,6 +40,9 @@ private:
     TaskWalk walk_;
 };
 
+// How often a task was found inside a trampoline. Only counts. Context: any.
+[[nodiscard]] u64 interrupted_trampolines();
+
 arch::Registers registers_of(const arch::InterruptFrame& frame);
 
 }  // namespace graft::kernel

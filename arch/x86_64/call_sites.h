@@ -26,4 +26,7 @@ void install_call_sites(std::span<CallSite> sites);
 // Null when no call site of the image begins at `entry`. Context: any.
 [[nodiscard]] CallSite* find_call_site(VirtAddr entry);
 
+// How many breakpoints were taken at call sites since boot. Context: any.
+[[nodiscard]] u64 breakpoints_at_call_sites();
+
 }  // namespace graft::arch

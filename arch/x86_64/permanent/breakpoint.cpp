@@ -10,6 +10,7 @@ namespace permanent {
 
 CallSite* call_sites;
 usize call_site_count;
+std::atomic<u64> breakpoints_taken;
 
 namespace {
 
@@ -32,11 +33,14 @@ CallSite* find(u64 entry) {
 bool redirect_breakpoint(InterruptFrame* frame) {
     CallSite* site = find(frame->rip - 1);
     if (!site) return false;
+    breakpoints_taken.fetch_add(1, std::memory_order_relaxed);  // only counts
     frame->rip = site->target.load(std::memory_order_acquire);
     return true;
 }
 
 }  // namespace permanent
+
+u64 breakpoints_at_call_sites() { return permanent::breakpoints_taken.load(std::memory_order_relaxed); }
 
 CallSite* find_call_site(VirtAddr entry) { return permanent::find(entry.value); }
 

@@ -35,6 +35,7 @@ extern bool is_x2apic;
 
 extern CallSite* call_sites;
 extern usize call_site_count;
+extern std::atomic<u64> breakpoints_taken;  // only counts
 
 // The text writer's address space: top-level table for CR3, and the page-table entry of the one alias.
 extern u64 poke_page_table;
