@@ -1,0 +1,67 @@
+// Makes patch files for a SimImage: functions with frame information, funcs, holds, references, envelope. What is built
+// is right unless a test spoils it: through `object`, through the hooks, or in the finished bytes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "formats/klp.h"
+#include "tests/sim/object_builder.h"
+#include "tests/sim/sim_image.h"
+
+namespace graft::sim {
+
+class PatchBuilder {
+public:
+    static constexpr u64 kFunctionSize = 32;
+
+    PatchBuilder(const SimImage& image, std::string name);
+
+    // A function of the patch in a section `.text.<name>` of its own, with a frame description; returns its symbol.
+    u32 add_function(const std::string& name, u8 binding = elf::kBindLocal);
+    u32 section_of(u32 symbol) { return object.symbol(symbol).section; }
+    u32 add_undefined(const std::string& name);
+    // An undefined symbol with its reference.
+    u32 add_reference(const std::string& name, VirtAddr address);
+    // A `call target` at `offset` of the symbol's section.
+    void add_call(u32 symbol, u64 offset, u32 target);
+
+    // Adds a function `new_<old>` that replaces the old one; returns its symbol.
+    u32 replace(const std::string& old);
+    void add_func(const SimFunction& old, u32 symbol);
+    void add_hold(const SimFunction& function);
+
+    // Section .graft.patch as it is so far.
+    Bytes metadata() const;
+    // The whole file.
+    Bytes build();
+    static Bytes with_envelope(Bytes object, const formats::KlpEnvelope& envelope = {});
+
+    ObjectBuilder object;
+    formats::KlpBuildId build_id{};
+    // Called while the metadata is written, after the name.
+    std::function<void(formats::KlpMetadataWriter&)> more_metadata;
+    std::function<void(Bytes&)> spoil_metadata;
+    struct Function {
+        formats::KlpTag tag;
+        std::string name;
+        VirtAddr entry;
+        u32 position;
+        u32 symbol;
+        std::vector<AddressRange> parts;
+    };
+    std::vector<Function> functions;
+    std::vector<formats::KlpReference> references;
+    bool with_frames = true;
+
+private:
+    void add_frames();
+
+    const SimImage& image_;
+    std::string name_;
+    std::vector<u32> framed_;  // symbols
+};
+
+}  // namespace graft::sim

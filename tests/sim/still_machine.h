@@ -1,0 +1,128 @@
+// StillMachine: patch/machine.h without tasks. Memory, call sites, trampolines and registrations are real enough to be
+// checked; every fallible call can be made to fail; misuse by the core is counted as a violation.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "patch/machine.h"
+#include "tests/sim/sim_image.h"
+
+namespace graft::sim {
+
+struct Call {
+    VirtAddr function;
+    u64 argument;
+};
+
+// What a refused request must leave alone.
+struct Ledger {
+    usize records = 0;
+    u64 record_bytes = 0;
+    u64 patch_bytes = 0;
+    usize registered = 0;
+    usize trampolines = 0;
+    std::map<VirtAddr, VirtAddr> sites;
+    bool in_transition = false;
+
+    bool operator==(const Ledger&) const = default;
+};
+
+class StillMachine : public patch::Machine {
+public:
+    explicit StillMachine(SimImage& image);
+    ~StillMachine();
+
+    // -- patch::Machine
+    void lock() override;
+    void unlock() override;
+    void* allocate(usize size, usize alignment) override;
+    void release(void* memory, usize size) override;
+    const patch::BuildId& build_id() const override { return image_.build_id(); }
+    AddressRange image() const override { return image_.range(); }
+    std::optional<patch::FunctionInfo> function_at(VirtAddr entry) const override { return image_.info_at(entry); }
+    bool has_symbol(std::string_view name, VirtAddr address) const override { return image_.has_symbol(name, address); }
+    std::optional<VirtAddr> find_global(std::string_view name) const override { return image_.find_global(name); }
+    bool read_image(VirtAddr address, std::span<std::byte> bytes) const override { return image_.read(address, bytes); }
+    patch::MachineResult<patch::PatchMemory> reserve(const patch::MemoryRequest& request) override;
+    patch::MachineResult<void> seal(const patch::PatchMemory& memory) override;
+    void release_memory(const patch::PatchMemory& memory) override;
+    patch::MachineResult<void> verify_frames(std::span<const std::byte> staged, VirtAddr at, AddressRange text,
+                                             std::span<const patch::CodeSymbol> functions) const override;
+    patch::MachineResult<void> register_code(const patch::PatchCode& code) override;
+    void unregister_code(const patch::PatchCode& code) override;
+    void call(VirtAddr function, u64 argument) override;
+    patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
+    void release_trampolines(const patch::Trampolines& trampolines) override;
+    patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
+    void drain(const patch::Trampolines&) override {}
+    void synchronise() override {}
+    void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
+    void turn_transition(patch::Universe target) override;
+    void end_transition() override;
+    void sweep() override {}
+    u64 tasks_to_move() const override { return 0; }
+    patch::MoveCounts moves() const override { return moves_; }
+    void survey(const patch::Examiner&, patch::SurveySink&) override {}
+    void find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
+    u64 now_ns() const override { return ++clock_; }
+    void log(patch::LogLevel level, std::string_view text) override;
+    void history_grew() override { ++history_records; }
+
+    // -- for tests
+    Ledger ledger() const;
+    VirtAddr site(VirtAddr entry) const;
+    // The n-th fallible call from now on fails (1 = the next one); 0 = none.
+    void fail_after(u64 calls) { fail_after_ = calls; }
+    bool failure_pending() const { return fail_after_ != 0; }
+    const patch::Examiner* examiner() const { return examiner_; }
+    patch::Universe target() const { return target_; }
+    // The patch whose text holds the address, or nothing.
+    const patch::PatchCode* code_at(VirtAddr address) const;
+    bool is_live_text(VirtAddr address) const;
+
+    std::vector<patch::Reference> references;  // what find_references() finds
+    std::vector<Call> calls;
+    std::vector<std::string> log_lines;
+    std::set<VirtAddr> foreign_sites;  // entries at which a debugger left a breakpoint
+    u64 history_records = 0;
+    std::vector<std::string> violations;  // misuse of the contract by the core
+
+protected:
+    struct TrampolineSet {
+        AddressRange text;
+        std::vector<patch::Dispatch> dispatches;
+    };
+    struct Allocation {
+        patch::PatchMemory memory;
+        bool sealed = false;
+    };
+
+    void violation(std::string what);
+    bool fails();
+    std::optional<patch::MachineError> site_failure(std::span<const patch::SiteChange> changes);
+    VirtAddr take_room(u64 size);
+
+    SimImage& image_;
+    std::map<VirtAddr, VirtAddr> sites_;  // live ones only
+    std::map<u64, TrampolineSet> trampolines_;
+    std::map<u64, Allocation> allocations_;
+    const patch::Examiner* examiner_ = nullptr;
+    patch::Universe target_ = patch::Universe::zero;
+    patch::MoveCounts moves_{};
+
+private:
+    std::map<void*, usize> records_;
+    u64 record_bytes_ = 0;
+    std::set<const patch::PatchCode*> registered_;
+    bool locked_ = false;
+    u64 next_handle_ = 1;
+    VirtAddr next_room_;
+    u64 fail_after_ = 0;
+    mutable u64 clock_ = 0;
+};
+
+}  // namespace graft::sim
