@@ -61,7 +61,7 @@ patchable: $(IMAGE) build/tools/imagetables  ## which functions can't be patched
 
 STEPS ?= 100000
 unwind: build/test-unwind.elf build/graft  ## every step's walk against a shadow call stack (STEPS)
-	@$(MEASURE) unwind build/graft run $< --smp 1 --timeout 3000 --append "$(QUIET_IMAGE) steps=$(STEPS)"
+	@$(MEASURE) unwind build/graft --timeout 3000 run $< --smp 1 --append "$(QUIET_IMAGE) steps=$(STEPS)"
 
 SEEDS ?= 1000
 sim: build/sim  ## random histories of the patch core (SEEDS)

@@ -11,7 +11,7 @@ import sys
 # What clang rejects or does not know.
 REJECTED = {"-mnop-mcount", "-flive-patching=inline-clone", "-fno-ipa-sra", "-fno-ipa-cp", "-fno-partial-inlining",
             "-fno-reorder-blocks-and-partition", "-fno-gnu-unique", "-Werror", "-Werror=date-time", "-pg", "-mfentry",
-            "-mgeneral-regs-only"}
+            "-mgeneral-regs-only", "-fno-tree-loop-distribute-patterns"}
 
 
 def main():

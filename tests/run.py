@@ -44,12 +44,12 @@ def guest_suites():
     suites = []
     for folder in sorted(path for path in Path("tests/guest").glob("*/") if path.is_dir()):
         runs = folder / "runs"
-        lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else ["4 processors: --smp 4"]
+        lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else ["4 processors: --smp 4 --append exit=debug"]
         for line in (line for line in lines if line and not line.startswith("#")):
             label, arguments = line.split(":", 1)
             image = f"build/test-{folder.name}.elf"
             suites.append(Suite(f"guest {folder.name} ({label})", [image, "build/graft"],
-                                f"build/graft run {image} --timeout 240 {arguments}", "ktap", 300))
+                                f"build/graft --timeout 240 run {image} {arguments}", "ktap", 300))
     return suites
 
 
