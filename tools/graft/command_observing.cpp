@@ -48,8 +48,18 @@ Outcome<void> list(const Globals& globals) {
 
 struct FunctionState {
     std::string name;  // "<linkage name>,<position>"
-    std::string address, patched, old_code, new_code;
+    std::string address, patched;
+    std::vector<std::string> old_code, new_code;  // address and size
 };
+
+std::string code_text(const std::vector<std::string>& code) {
+    return code.size() < 2 ? code[0] : fmt::format("{} ({} bytes)", code[0], code[1]);
+}
+
+void write_code(JsonWriter& json, const char* name, const std::vector<std::string>& code) {
+    json.key(name).begin_object().field("address", code[0]);
+    json.field("size", code.size() < 2 ? "" : code[1]).end();
+}
 
 struct PatchDetails {
     PatchState state;
@@ -70,8 +80,8 @@ Outcome<std::vector<FunctionState>> read_functions(NinepClient& client, const st
     for (usize i = 0; i < functions.size(); ++i) {
         functions[i].address = attribute(values[4 * i]);
         functions[i].patched = attribute(values[4 * i + 1]);
-        functions[i].old_code = attribute(values[4 * i + 2]);
-        functions[i].new_code = attribute(values[4 * i + 3]);
+        functions[i].old_code = columns_of(attribute(values[4 * i + 2]));
+        functions[i].new_code = columns_of(attribute(values[4 * i + 3]));
     }
     return functions;
 }
@@ -114,8 +124,10 @@ void write_details(JsonWriter& json, const PatchDetails& details) {
     json.key("functions").begin_array();
     for (const FunctionState& function : details.functions) {
         json.begin_object().field("name", function.name).field("address", function.address);
-        json.field("patched", function.patched == "1").field("old", function.old_code);
-        json.field("new", function.new_code).end();
+        json.field("patched", function.patched == "1");
+        write_code(json, "old", function.old_code);
+        write_code(json, "new", function.new_code);
+        json.end();
     }
     json.end().key("blocking");
     write_blocking(json, details.blocking);
@@ -132,9 +144,9 @@ void print_details(const PatchDetails& details) {
         if (!text.empty()) fmt::print("  {:<12} {}\n", name, printable(text));
     }
     for (const FunctionState& function : details.functions)
-        fmt::print("  {:<12} {}  {}  {} -> {}\n", function.patched == "1" ? "patched" : "function",
-                   printable(function.name), printable(function.address), printable(function.old_code),
-                   printable(function.new_code));
+        fmt::print("  {:<12} {}: {} -> {}\n", function.patched == "1" ? "patched" : "function",
+                   printable(function.name), printable(code_text(function.old_code)),
+                   printable(code_text(function.new_code)));
     if (!details.blocking.empty()) {
         fmt::print("  held by:\n");
         print_blocking(details.blocking);

@@ -180,11 +180,17 @@ void NinepClient::clunk(Fid fid) {
 // ---- files ----------------------------------------------------------------------------------------------------------
 
 Outcome<Fid> NinepClient::open(std::string_view path, u8 mode) {
+    return open_as(path, mode, false);
+}
+
+Outcome<Fid> NinepClient::open_as(std::string_view path, u8 mode, bool directory) {
     Fid fid = GRAFT_TRY(walk(path));
     auto opened = expect<Ropen>(submit(Topen{.fid = fid, .mode = mode}), path);
-    if (opened) return fid;
+    bool is_directory = opened && (opened->get<Ropen>()->qid.type & kQidDirectory) != 0;
+    if (opened && is_directory == directory) return fid;
     clunk(fid);
-    return std::unexpected(opened.error());
+    if (!opened) return std::unexpected(opened.error());
+    return refused(fmt::format("{}: {}", path, is_directory ? "is a folder" : "is not a folder"));
 }
 
 Outcome<Fid> NinepClient::create(std::string_view directory, std::string_view name) {
@@ -271,7 +277,7 @@ Outcome<std::vector<std::optional<std::string>>> NinepClient::read_attributes(co
 }
 
 Outcome<std::vector<DirectoryEntry>> NinepClient::list(std::string_view path) {
-    Fid fid = GRAFT_TRY(open(path, kOpenRead));
+    Fid fid = GRAFT_TRY(open_as(path, kOpenRead, true));
     auto bytes = read_all(fid, path);
     clunk(fid);
     if (!bytes) return std::unexpected(bytes.error());
@@ -279,8 +285,7 @@ Outcome<std::vector<DirectoryEntry>> NinepClient::list(std::string_view path) {
     for (std::span<const std::byte> rest(*bytes); !rest.empty();) {
         usize size = 0;
         auto stat = decode_stat(rest, dialect_, size);
-        if (!stat)
-            return no_connection(fmt::format("{}: not a folder, or a malformed one: {}", path, text_of(stat.error())));
+        if (!stat) return no_connection(fmt::format("{}: malformed folder: {}", path, text_of(stat.error())));
         entries.push_back({.name = std::string(stat->name),
                            .directory = (stat->mode & kModeDirectory) != 0,
                            .length = stat->length,
@@ -350,8 +355,9 @@ Outcome<void> NinepClient::write_file(std::string_view path, std::span<const std
 Outcome<void> NinepClient::upload(std::string_view directory, std::string_view name, std::span<const std::byte> bytes,
                                   const Progress& progress) {
     Fid fid = GRAFT_TRY(create(directory, name));
-    auto written = write_all(fid, name, bytes, progress);
-    if (written) return finish_writing(fid, name);
+    std::string_view thing = name.substr(0, name.rfind('.'));  // what the guest calls it
+    auto written = write_all(fid, thing, bytes, progress);
+    if (written) return finish_writing(fid, thing);
     clunk(fid);
     return written;
 }

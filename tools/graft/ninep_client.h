@@ -102,6 +102,7 @@ private:
     Outcome<void> negotiate();
     Outcome<void> take_messages();
     Outcome<Fid> open(std::string_view path, u8 mode);
+    Outcome<Fid> open_as(std::string_view path, u8 mode, bool directory);
     Outcome<Fid> create(std::string_view directory, std::string_view name);
     Outcome<std::vector<std::byte>> read_all(Fid fid, std::string_view path);
     Outcome<void> write_all(Fid fid, std::string_view path, std::span<const std::byte> bytes, const Progress& progress);
