@@ -240,6 +240,7 @@ void enter_scheduler() {
     self.previous = self.idle;
     self.idle->state = TaskState::running;
     self.idle->running_since_ns = arch::now_ns();
+    self.reschedule.store(true, std::memory_order_relaxed);  // tasks that were made ready before there was an idle task
     arch::graft_switch_context(&self.boot_context, &self.idle->context);
     __builtin_unreachable();
 }
