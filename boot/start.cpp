@@ -13,7 +13,9 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/serial_early.h"
 #include "boot/machine_start.h"
+#include "drivers/uart16550.h"
 #include "kernel/app.h"
+#include "kernel/console.h"
 #include "kernel/log.h"
 #include "kernel/panic.h"
 #include "kernel/patch_service.h"
@@ -49,15 +51,22 @@ u32 start_other_processors() {
     return kernel::start_processors(std::span(others.data(), count), limit == 0 ? 1 : static_cast<u32>(limit));
 }
 
-// Modules whose name ends in .klp are patches; the application and others may use the rest.
+// A module whose name ends in .klp is a patch; so is one without a name, since direct boot passes none.
 void take_boot_patches() {
     for (const Module& module : boot_info().module_list()) {
         std::string_view name = module.name.view();
-        if (!name.ends_with(".klp")) continue;
+        if (!name.empty() && !name.ends_with(".klp")) continue;
         auto* bytes = arch::direct_map(module.range.begin).as<const std::byte>();
         if (!kernel::add_boot_patch(name, {bytes, module.range.size()}))
             kernel::log_parts(kernel::LogLevel::error, "boot patch ", name, " refused: there are too many");
     }
+}
+
+// The first serial port as the console, by interrupts; where it doesn't answer, the polled port stays.
+void start_console() {
+    static drivers::Uart16550 port(drivers::kCom1Port, drivers::kCom1Irq);
+    if (port.start()) kernel::set_console(port);
+    kernel::start_console_task();
 }
 
 [[noreturn]] void start(u32 magic, PhysAddr where) {
@@ -71,6 +80,7 @@ void take_boot_patches() {
     kernel::apply_command_line(arguments);
     tell_about_start(acpi_error);
     kernel::start_tasks();
+    start_console();
     kernel::start_patch_service();
     take_boot_patches();
     u32 processors = start_other_processors();

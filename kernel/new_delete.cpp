@@ -22,6 +22,8 @@ std::size_t number(std::align_val_t alignment) {
 
 }  // namespace
 
+const std::nothrow_t std::nothrow{};
+
 void* operator new(std::size_t size) { return allocate_or_panic(size, kDefault); }
 void* operator new[](std::size_t size) { return allocate_or_panic(size, kDefault); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return allocate_or_panic(size, number(alignment)); }

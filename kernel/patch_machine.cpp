@@ -1,5 +1,7 @@
 #include "kernel/patch_machine.h"
 
+#include <algorithm>
+
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/pure/eh_frame.h"
 #include "kernel/call_site_table.h"
@@ -89,6 +91,7 @@ std::optional<patch::FunctionInfo> PatchMachine::function_at(VirtAddr entry) con
         }
         info.ranges[info.range_count++] = tables.range(tables.symbol(*part));
     }
+    std::ranges::sort(info.ranges.begin(), info.ranges.begin() + info.range_count, {}, &AddressRange::begin);
     return info;
 }
 

@@ -2,8 +2,11 @@
 
 #include <array>
 #include <atomic>
+#include <new>
 
+#include "base/assert.h"
 #include "kernel/log.h"
+#include "kernel/memory.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_moves.h"
 #include "kernel/patch_worker.h"
@@ -18,6 +21,8 @@ struct BootPatch {
 };
 
 constinit PatchMachine machine;
+// Constant after start_patch_service(). In the records heap, since the search for references to patches passes that over.
+constinit patch::Registry* registry = nullptr;
 constinit std::array<BootPatch, kMaxBootPatches> boot_patches{};
 constinit usize boot_patch_count = 0;  // constant after boot
 constinit usize next_boot_patch = 0;   // the worker's
@@ -50,13 +55,12 @@ bool complete(void*) {
 
 }  // namespace
 
-patch::Registry& patch_registry() {
-    static patch::Registry registry(machine);
-    return registry;
-}
+patch::Registry& patch_registry() { return *registry; }
 
 void start_patch_service() {
-    (void)patch_registry();
+    void* memory = records_allocate(sizeof(patch::Registry), alignof(patch::Registry));
+    GRAFT_ASSERT(memory);
+    registry = new (memory) patch::Registry(machine);
     start_patch_worker(complete, nullptr);
 }
 
@@ -66,11 +70,8 @@ bool add_boot_patch(std::string_view name, std::span<const std::byte> file) {
     return true;
 }
 
-std::span<const std::byte> find_boot_patch(std::string_view name_ending) {
-    for (usize i = 0; i < boot_patch_count; ++i) {
-        if (boot_patches[i].name.ends_with(name_ending)) return boot_patches[i].file;
-    }
-    return {};
+std::span<const std::byte> boot_patch(usize index) {
+    return index < boot_patch_count ? boot_patches[index].file : std::span<const std::byte>();
 }
 
 void load_boot_patches() {

@@ -23,8 +23,8 @@ void start_patch_service();
 
 // `name` and `file` must stay. False when there are kMaxBootPatches already. Context: boot.
 [[nodiscard]] bool add_boot_patch(std::string_view name, std::span<const std::byte> file);
-// The contents of the boot patch whose name ends so; empty when there is none. Context: any, after boot.
-[[nodiscard]] std::span<const std::byte> find_boot_patch(std::string_view name_ending);
+// The contents of the boot patch with this index, from 0; empty when there is none. Context: any, after boot.
+[[nodiscard]] std::span<const std::byte> boot_patch(usize index);
 // Begins to load them. Context: task.
 void load_boot_patches();
 

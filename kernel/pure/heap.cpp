@@ -8,7 +8,7 @@
 namespace graft::kernel {
 
 void* Heap::allocate(usize size, usize alignment) {
-    GRAFT_ASSERT(std::has_single_bit(alignment) && alignment <= kPageSize);
+    GRAFT_ASSERT((alignment & (alignment - 1)) == 0 && alignment != 0 && alignment <= kPageSize);
     usize size_class = class_for(size, alignment);
     if (size_class == kClassCount) return allocate_large(size);
 

@@ -1,0 +1,77 @@
+// Tests of the kernel in the image: KTAP on the console. `test=stack-overflow` and `test=panic` end in a panic that the
+// runner expects.
+
+#include "kernel/app.h"
+#include "kernel/log.h"
+#include "kernel/panic.h"
+#include "kernel/power.h"
+#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/kernel/tests.h"
+
+namespace graft::tests {
+
+namespace {
+
+struct Entry {
+    const char* name;
+    const char* (*test)();
+};
+
+constexpr Entry kTests[] = {
+    {"heap gives back all", heap_gives_back_all},
+    {"heap from many tasks", heap_from_many_tasks},
+    {"new and delete", new_and_delete},
+    {"tasks run and join", tasks_run_and_join},
+    {"priorities are kept", priorities_are_kept},
+    {"equal tasks share a processor", equal_tasks_share_a_processor},
+    {"all processors work", all_processors_work},
+    {"affinity is kept", affinity_is_kept},
+    {"SSE state is kept", sse_state_is_kept},
+    {"stacks have guards", stacks_have_guards},
+    {"mutex excludes", mutex_excludes},
+    {"condition passes items", condition_passes_items},
+    {"semaphore counts", semaphore_counts},
+    {"wait times out", wait_times_out},
+    {"wait is interrupted", wait_is_interrupted},
+    {"sleep is not early", sleep_is_not_early},
+    {"timers fire in order", timers_fire_in_order},
+    {"cancelled timer is silent", cancelled_timer_is_silent},
+    {"deferred work runs", work_runs},
+    {"log reader waits", log_reader_waits},
+    {"symbols are found", symbols_are_found},
+    {"stacks are walked", stacks_are_walked},
+    {"statics have guards", statics_have_guards},
+    {"serial loopback", serial_loopback},
+    {"ten thousand tasks", ten_thousand_tasks},
+};
+
+void run_all() {
+    Ktap ktap(sizeof(kTests) / sizeof(kTests[0]));
+    for (const Entry& entry : kTests) ktap.run(entry.name, entry.test);
+    kernel::exit_with(ktap.failed() == 0 ? kernel::kExitSuccess : kernel::kExitFailure);
+}
+
+volatile u64 deepest = ~u64{0};  // the stack ends before
+
+// Not inlined and not a loop: each call needs its frame.
+[[gnu::noinline]] u64 dig(u64 depth) {
+    volatile u64 room[16];
+    room[depth % 16] = depth;
+    if (depth == deepest) return 0;
+    return dig(depth + 1) + room[depth % 16];
+}
+
+}  // namespace
+
+}  // namespace graft::tests
+
+void app_main(const graft::kernel::CommandLine& arguments) {
+    auto test = arguments.value("test").value_or("");
+    if (test == "stack-overflow") {
+        graft::kernel::log_parts(graft::kernel::LogLevel::info, "deep: ", graft::tests::dig(0));
+    } else if (test == "panic") {
+        graft::kernel::panic("asked for");
+    } else {
+        graft::tests::run_all();
+    }
+}
