@@ -2,6 +2,8 @@
 //
 // Two tills work on a processor each. A third, the desk, takes so long for each line that it is inside an invoice
 // nearly always; a patch of the arithmetic reaches it when it has finished the invoice that it is writing.
+//
+// Command line: pace=N  milliseconds that the desk takes for each line (150)
 #include "apps/demo/till.h"
 #include "kernel/app.h"
 #include "kernel/log.h"
@@ -16,8 +18,10 @@ using graft::kernel::kEveryProcessor;
 
 constexpr u64 kMillisecond = 1'000'000;
 
+u64 pace_ns = 150 * kMillisecond;
+
 void think() {
-    graft::kernel::sleep_ns(150 * kMillisecond);
+    graft::kernel::sleep_ns(pace_ns);
 }
 
 Till tills[] = {
@@ -39,6 +43,7 @@ void open_till(Till& till, u64 processors) {
 }  // namespace
 }  // namespace demo
 
-void app_main(const graft::kernel::CommandLine&) {
+void app_main(const graft::kernel::CommandLine& arguments) {
+    demo::pace_ns = arguments.number("pace", 150) * demo::kMillisecond;
     for (graft::usize i = 0; i < std::size(demo::tills); ++i) demo::open_till(demo::tills[i], demo::kPlaces[i]);
 }
