@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""The demo image comes up everywhere it should, and `graft run` ends as the guest does."""
+import os
+import signal
+import subprocess
+
+from harness import (BUILD, DONE, GRAFT, REFUSED, TIMED_OUT, USAGE, Guest, Tests, check, run_graft)
+
+tests = Tests()
+
+
+def boots(image, *arguments):
+    with Guest(image, *arguments) as guest:
+        guest.expect(r"till 1 on processor 0: invoice \d+")
+        guest.expect(r"till 2 on processor 1: invoice \d+")
+        version = guest.graft("cat", "/version").output
+        check("build-id" in version or len(version.split()) >= 2, f"/version says {version!r}")
+        check(guest.patches() == {}, "a fresh system has patches")
+
+
+@tests.add("PVH on q35")
+def _():
+    boots("demo.elf")
+
+
+@tests.add("PVH on microvm")
+def _():
+    boots("demo.elf", "--machine", "microvm")
+
+
+@tests.add("GRUB from the ISO")
+def _():
+    boots("demo.iso")
+
+
+@tests.add("eight processors")
+def _():
+    with Guest("demo.elf", "--smp", "8") as guest:
+        guest.expect(r"till 2 on processor 1: invoice \d+")
+        processors = {task["cpu"] for task in guest.graft("tasks", "--json").json()}
+        check(len(processors - {"", "-1", "-"}) == 8, f"tasks are on processors {sorted(processors)}")
+
+
+@tests.add("one processor")
+def _():
+    with Guest("demo.elf", "--smp", "1") as guest:
+        guest.expect(r"till 2: invoice \d+")
+
+
+@tests.add("the control tree over a pseudo-terminal")
+def _():
+    process = subprocess.Popen([str(GRAFT), "run", str(BUILD / "demo.elf"), "--control", "serial:pty"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        path = next(line.split("redirected to ")[1].split()[0] for line in process.stdout if "redirected to" in line)
+        result = run_graft("-c", f"serial:{path}", "cat", "/version")
+        check(result.code == DONE, str(result))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@tests.add("the time limit ends the guest")
+def _():
+    result = run_graft("--timeout", "2", "run", str(BUILD / "demo.elf"))
+    check(result.code == TIMED_OUT, str(result))
+
+
+@tests.add("what can't be run is refused")
+def _():
+    check(run_graft("run", "/nonexistent").code == REFUSED, "a missing image")
+    check(run_graft("run", str(BUILD / "graft")).code == REFUSED, "a program that is no image")
+    check(run_graft("run", str(BUILD / "demo.iso"), "--append", "x").code == USAGE, "--append with an ISO")
+    check(run_graft("run", str(BUILD / "demo.elf"), "--machine", "toaster").code == USAGE, "an unknown machine")
+
+
+@tests.add("a killed `graft run` takes its QEMU with it")
+def _():
+    with Guest("demo.elf") as guest:
+        guest.expect(r"till 1")
+        children = subprocess.run(["pgrep", "-P", str(guest.process.pid)], capture_output=True, text=True, check=True)
+        child = int(children.stdout.split()[0])
+        guest.process.send_signal(signal.SIGKILL)
+        guest.wait_end()
+        try:
+            os.kill(child, 0)
+            with open(f"/proc/{child}/stat", encoding="utf-8") as stat:
+                check(stat.read().rsplit(")", 1)[1].split()[0] == "Z", "QEMU lives on")
+        except (ProcessLookupError, FileNotFoundError):
+            pass
+
+
+tests.run()

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Bad input over the wire: each is refused with its reason, and the system is as it was."""
+import tempfile
+from pathlib import Path
+
+from harness import BUILD, REFUSED, USAGE, Guest, Tests, check
+
+PATCH = (BUILD / "demo/patches/fix_total.klp").read_bytes()
+ENVELOPE = 104
+
+tests = Tests()
+guest = Guest("demo.elf")
+folder = tempfile.TemporaryDirectory()
+
+
+def with_envelope(elf):
+    envelope = bytearray(PATCH[-ENVELOPE:])
+    envelope[16:24] = len(elf).to_bytes(8, "little")
+    return bytes(elf) + bytes(envelope)
+
+
+def changed(at, value, data=PATCH):
+    return data[:at] + bytes(value) + data[at + len(value):]
+
+
+def state():
+    """What a refusal must not change."""
+    metrics = {name: value for name, value in guest.metrics().items()
+               if any(word in name for word in ("page", "heap", "patch", "trampoline", "symbol")) and "total" not in name}
+    return guest.graft("ls", "/livepatch").output, metrics
+
+
+def refused(content, words, *options):
+    """The load is refused, the reason holds one of the words, and nothing has changed."""
+    path = Path(folder.name) / "bad.klp"
+    path.write_bytes(content)
+    before = state()
+    result = guest.graft("load", str(path), "--name", "bad", *options, code=REFUSED)
+    check(any(word in result.errors for word in words), f"none of {words} in: {result.errors}")
+    after = state()
+    check(before == after, f"changed by a refusal: {before} -> {after}")
+
+
+def metadata_at(name=b"GRPM"):
+    return PATCH.index(name)
+
+
+CASES = {
+    "an empty file": (b"", ["patch", "short", "empty"]),
+    "no patch at all": (b"hello world\n" * 100, ["patch"]),
+    "cut off in the middle": (PATCH[:len(PATCH) // 2], ["patch"]),
+    "cut off by a byte": (PATCH[:-1], ["patch"]),
+    "an envelope of another version": (changed(len(PATCH) - ENVELOPE + 8, b"\x07"), ["envelope"]),
+    "a wrong object size": (changed(len(PATCH) - ENVELOPE + 16, b"\x01\x02"), ["envelope", "size"]),
+    "a signature that nobody can check": (changed(len(PATCH) - ENVELOPE + 24, b"\x55"), ["key", "sign"]),
+    "another format version": (changed(metadata_at() + 4, b"\x63"), ["format", "version"]),
+    "another build": (changed(metadata_at() + 12, b"\x00\x00\x00\x00"), ["build"]),
+    "no ELF": (with_envelope(b"\x00" * 400), ["object", "ELF", "elf"]),
+    "another machine": (changed(18, b"\xb7"), ["machine"]),
+    "a section table outside the file": (changed(40, b"\xff\xff\xff\x7f"), ["section"]),
+}
+
+for name, (content, words) in CASES.items():
+    tests.add(name)(lambda content=content, words=words: refused(content, words))
+
+
+@tests.add("every byte of the object's head flipped is refused or harmless")
+def _():
+    path = Path(folder.name) / "bad.klp"
+    for at in range(0, 64, 7):
+        path.write_bytes(changed(at, bytes([PATCH[at] ^ 0xff])))
+        result = guest.graft("load", str(path), "--name", "flipped", code=None)
+        check(result.code in (0, REFUSED), str(result))
+        if result.code == 0:
+            guest.graft("unload", "flipped")
+
+
+@tests.add("larger than any patch may be")
+def _():
+    path = Path(folder.name) / "bad.klp"
+    path.write_bytes(PATCH)
+    result = guest.graft("write", "/livepatch/huge.klp", "x", code=REFUSED)
+    check("huge" in result.errors, result.errors)
+
+
+@tests.add("a name that isn't one")
+def _():
+    path = Path(folder.name) / "bad.klp"
+    path.write_bytes(PATCH)
+    for name in ("-x", "a b", "x" * 201):
+        result = guest.graft("load", f"--name={name}", str(path), code=REFUSED)
+        check("name" in result.errors or "too long" in result.errors, result.errors)
+
+
+@tests.add("an unknown option")
+def _():
+    guest.graft("write", "/livepatch/opt.opt", "color=red", code=None)
+    path = Path(folder.name) / "bad.klp"
+    path.write_bytes(PATCH)
+    # Options belong to the attach that wrote them, so the load below is free of them.
+    guest.graft("load", str(path), "--name", "opt")
+    guest.graft("unload", "opt")
+
+
+@tests.add("files that can't be written, made or found")
+def _():
+    guest.graft("write", "/version", "x", code=REFUSED)
+    guest.graft("write", "/new", "x", code=REFUSED)
+    guest.graft("write", "/livepatch/x.txt", "x", code=REFUSED)
+    guest.graft("cat", "/livepatch/none/enabled", code=REFUSED)
+    guest.graft("ls", "/tasks/999999999", code=REFUSED)
+    guest.graft("load", code=USAGE)
+
+
+@tests.add("a good patch still loads")
+def _():
+    path = Path(folder.name) / "good.klp"
+    path.write_bytes(PATCH)
+    guest.graft("load", str(path))
+    guest.graft("unload", "fix-total")
+
+
+with guest, folder:
+    tests.run()
