@@ -1,0 +1,47 @@
+// Deliberate defects: wrong machinery round the core, each of which the simulation must notice. A simulation that can't
+// tell these from the real thing proves nothing.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "base/types.h"
+
+namespace graft::sim {
+
+enum class Defect : u8 {
+    none,
+    no_stack_check,       // tasks move without a look at their stacks
+    innermost_only,       // only the innermost frame is looked at
+    unreliable_is_clear,  // a walk that failed counts as clear
+    stale_verdict,        // a task may run on between the look at its stack and its move
+    sites_late,           // tasks move before the last call site is live
+    missing_sync,         // processors go on with old call sites after a change
+    site_forgotten,       // one call site of a batch isn't written
+    missing_drain,        // tasks stay in trampolines when these go
+    trampoline_ignored,   // a task in a call site or trampoline counts as outside
+    holds_ignored,        // held functions don't count as changing
+    tail_ignored,         // split-off parts don't count
+    patch_text_ignored,   // the patch's own text doesn't count
+    hook_forgotten,       // hooks stay when the transition turns or ends, and lead where it led when they were set
+    hook_lost_on_turn,    // turning takes hooks off and nobody looks at these tasks again
+    hook_on_top,          // the innermost frame is hooked, and the hook moves without a look
+    birth_wrong_state,    // a new task doesn't take its creator's state
+    exit_still_counts,    // who exits before moving is waited for
+    completes_early,      // tasks that haven't moved aren't counted
+    freed_early,          // pointers into a patch aren't found
+    count,
+};
+
+inline constexpr usize kDefectCount = static_cast<usize>(Defect::count);
+
+constexpr std::string_view name_of(Defect defect) {
+    constexpr std::array<std::string_view, kDefectCount> kNames = {
+        "none",          "no_stack_check",    "innermost_only",     "unreliable_is_clear", "stale_verdict",
+        "sites_late",    "missing_sync",      "site_forgotten",     "missing_drain",       "trampoline_ignored",
+        "holds_ignored", "tail_ignored",      "patch_text_ignored", "hook_forgotten",      "hook_lost_on_turn",
+        "hook_on_top",   "birth_wrong_state", "exit_still_counts",  "completes_early",     "freed_early"};
+    return kNames[static_cast<usize>(defect)];
+}
+
+}  // namespace graft::sim

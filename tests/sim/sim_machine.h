@@ -1,0 +1,167 @@
+// SimMachine: patch/machine.h over simulated tasks on simulated processors. Tasks call image functions, are preempted
+// at every stage of a call (in the call site, in a trampoline before and after its choice, in the body), block, wake,
+// start and end; and they run during every call that the core makes. The model judges each call as it happens.
+//
+// Events come from one seeded generator, so a history replays. A violation stops the history.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/types.h"
+#include "tests/sim/defect.h"
+#include "tests/sim/model.h"
+#include "tests/sim/random.h"
+#include "tests/sim/still_machine.h"
+
+namespace graft::sim {
+
+struct SimFrame {
+    enum class At : u8 {
+        site,           // at the entry, the call site not executed yet
+        before_choice,  // in a trampoline that hasn't read the task's state
+        after_choice,   // in a trampoline that has
+        body,
+    };
+    At at = At::site;
+    std::optional<usize> function;  // of the image
+    std::optional<usize> own;       // or: the patch whose helper this is
+    VirtAddr code;                  // body: where the version begins
+    VirtAddr pc;
+    u64 trampolines = 0;  // handle
+    usize slot = 0;
+    VirtAddr chosen;  // after_choice
+};
+
+struct SimTask {
+    enum class Run : u8 { running, ready, blocked };
+
+    u64 id = 0;
+    Run run = Run::ready;
+    usize processor = 0;  // running
+    patch::Universe state = patch::Universe::zero;
+    std::vector<SimFrame> stack;                          // outermost first
+    std::optional<usize> hook;                            // the frame whose return is hooked
+    patch::Universe hook_target = patch::Universe::zero;  // only a defect looks at it
+    bool marked = false;                                  // to be examined when it next stops running
+    bool newborn = true;
+    bool overlooked = false;  // only a defect sets it
+    std::vector<Episode> episodes;
+};
+
+struct SimOptions {
+    usize tasks = 40;
+    usize most_tasks = 80;
+    usize fewest_tasks = 20;
+    usize processors = 4;
+    Defect defect = Defect::none;
+};
+
+class SimMachine final : public StillMachine {
+public:
+    SimMachine(SimImage& image, Model& model, Random& random, const SimOptions& options);
+
+    // Lets tasks do up to `most` things.
+    void run(u64 most);
+    void wake_all();
+    // From now on nobody starts or ends: who holds a transition up can't just go away.
+    void keep_tasks() { keep_tasks_ = true; }
+    void forget_pointers() { pointers_.clear(); }
+    bool worker_due() const { return worker_due_; }
+    void worker_called() { worker_due_ = false; }
+    bool broken() const { return !violations.empty(); }
+    u64 events() const { return events_; }
+    const patch::MoveCounts& all_moves() const { return all_moves_; }
+    usize task_count() const { return tasks_.size(); }
+    usize pointer_count() const { return pointers_.size(); }
+
+    // -- patch::Machine
+    void lock() override;
+    void unlock() override;
+    patch::MachineResult<patch::PatchMemory> reserve(const patch::MemoryRequest& request) override;
+    patch::MachineResult<void> seal(const patch::PatchMemory& memory) override;
+    void release_memory(const patch::PatchMemory& memory) override;
+    patch::MachineResult<void> register_code(const patch::PatchCode& code) override;
+    void unregister_code(const patch::PatchCode& code) override;
+    patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
+    void release_trampolines(const patch::Trampolines& trampolines) override;
+    patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
+    void drain(const patch::Trampolines& trampolines) override;
+    void synchronise() override;
+    void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
+    void turn_transition(patch::Universe target) override;
+    void end_transition() override;
+    void sweep() override;
+    u64 tasks_to_move() const override;
+    void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
+    void find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
+
+private:
+    class WalkedStack;
+    struct Pointer {
+        VirtAddr target;
+        usize patch;
+    };
+    struct Change {  // what the current trampolines are for
+        usize patch;
+        Force before;
+        patch::Universe in_force;
+    };
+
+    bool has(Defect defect) const { return options_.defect == defect; }
+    void run_meanwhile() { run(12); }
+    void event();
+
+    // tasks and processors (sim_tasks.cpp)
+    SimTask& start_task(patch::Universe state);
+    void end_task(SimTask& task);
+    void stop(SimTask& task, SimTask::Run run);
+    void step_processor(usize processor);
+    void preempt(usize processor);
+    void wake_one();
+    void fire_pointer(SimTask& task);
+    void step(SimTask& task);
+    void step_outside(SimTask& task);
+    void step_site(SimTask& task, SimFrame& frame);
+    void step_body(SimTask& task);
+    void call(SimTask& task, usize function);
+    void push(SimTask& task, const SimFrame& frame);
+    void land(SimTask& task, SimFrame& frame, VirtAddr target);
+    void return_from(SimTask& task);
+    VirtAddr some_pc(const SimFrame& frame);
+    std::optional<usize> patch_at(VirtAddr address) const;
+    VirtAddr helper_of(VirtAddr patch_text) const;
+    VirtAddr seen_site(usize processor, VirtAddr entry) const;
+
+    // moving (sim_moves.cpp)
+    void consider(SimTask& task, patch::MoveCause cause);
+    patch::Verdict examine(const patch::Examiner& examiner, SimTask& task, bool unreliable) const;
+    void move(SimTask& task, patch::MoveCause cause);
+    void hook_fired(SimTask& task);
+    bool hides(const SimFrame& frame) const;
+    void check_worker();
+
+    Model& model_;
+    Random& random_;
+    SimOptions options_;
+    std::vector<std::unique_ptr<SimTask>> tasks_;
+    std::unordered_map<u64, SimTask*> by_id_;
+    std::vector<SimTask*> current_;  // by processor
+    std::vector<bool> stale_;        // processors that still see old_sites_
+    std::map<VirtAddr, VirtAddr> old_sites_;
+    std::vector<patch::SiteChange> late_;  // sites_late
+    std::vector<Pointer> pointers_;
+    std::optional<Change> change_;
+    u64 next_task_ = 1;
+    u64 to_move_ = 0;
+    bool worker_due_ = false;
+    bool running_ = false;  // run() isn't entered twice
+    bool keep_tasks_ = false;
+    u64 events_ = 0;
+    patch::MoveCounts all_moves_{};
+};
+
+}  // namespace graft::sim

@@ -1,0 +1,345 @@
+// What the simulated machine does for the core: sites, trampolines, moves, hooks, references.
+#include "tests/sim/sim_machine.h"
+
+namespace graft::sim {
+
+using namespace patch;
+
+namespace {
+
+constexpr u64 kSlotsPerTask = 1u << 16;
+
+VirtAddr slot_of(const SimTask& task, usize frame) {
+    return VirtAddr(task.id * kSlotsPerTask + frame * 8);
+}
+
+usize frame_at(VirtAddr slot) {
+    return (slot.value % kSlotsPerTask) / 8;
+}
+
+}  // namespace
+
+// The walk of one stack, as the unwinder would hand it to the core; what a defect hides isn't in it.
+class SimMachine::WalkedStack final : public Stack {
+public:
+    WalkedStack(const SimMachine& machine, const SimTask& task, bool unreliable)
+        : machine_(machine), task_(task), next_(task.stack.size()), unreliable_(unreliable) {}
+
+    bool next(Frame& frame) override {
+        while (next_ > 0) {
+            usize index = --next_;
+            if (machine_.has(Defect::innermost_only) && index + 1 != task_.stack.size()) continue;
+            if (unreliable_ && index == 0) return false;
+            if (machine_.hides(task_.stack[index])) continue;
+            frame.lookup_pc = task_.stack[index].pc;
+            frame.return_slot = slot_of(task_, index);
+            return true;
+        }
+        return false;
+    }
+    bool reliable() const override { return !unreliable_; }
+
+private:
+    const SimMachine& machine_;
+    const SimTask& task_;
+    usize next_;
+    bool unreliable_;
+};
+
+bool SimMachine::hides(const SimFrame& frame) const {
+    switch (options_.defect) {
+        case Defect::trampoline_ignored:
+            return frame.at != SimFrame::At::body;
+        case Defect::holds_ignored:
+            return frame.function && change_ && model_.definitions()[change_->patch].held.contains(*frame.function);
+        case Defect::tail_ignored: {
+            if (!frame.function) return false;
+            auto& parts = image_.function(*frame.function).parts;
+            return parts.size() > 1 && parts[1].contains(frame.pc);
+        }
+        case Defect::patch_text_ignored:
+            return frame.at == SimFrame::At::body && !image_.range().contains(frame.code);
+        default:
+            return false;
+    }
+}
+
+// ---- calls that only give tasks time to run -------------------------------------------------------------------------
+
+void SimMachine::lock() {
+    run_meanwhile();
+    StillMachine::lock();
+}
+
+void SimMachine::unlock() {
+    StillMachine::unlock();
+    run_meanwhile();
+}
+
+MachineResult<PatchMemory> SimMachine::reserve(const MemoryRequest& request) {
+    run_meanwhile();
+    return StillMachine::reserve(request);
+}
+
+MachineResult<void> SimMachine::seal(const PatchMemory& memory) {
+    run_meanwhile();
+    return StillMachine::seal(memory);
+}
+
+MachineResult<void> SimMachine::register_code(const PatchCode& code) {
+    run_meanwhile();
+    return StillMachine::register_code(code);
+}
+
+void SimMachine::unregister_code(const PatchCode& code) {
+    run_meanwhile();
+    for (auto& task : tasks_) {
+        for (auto& frame : task->stack) {
+            if (code.text.contains(frame.pc))
+                violation("code is unregistered that is on the stack of task " + std::to_string(task->id));
+        }
+    }
+    StillMachine::unregister_code(code);
+}
+
+void SimMachine::synchronise() {
+    run_meanwhile();
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+void SimMachine::release_memory(const PatchMemory& memory) {
+    run_meanwhile();
+    for (auto& task : tasks_) {
+        for (auto& frame : task->stack) {
+            bool refers = memory.text.contains(frame.pc) || memory.text.contains(frame.code) ||
+                          memory.text.contains(frame.chosen);
+            if (refers) violation("memory is released that is on the stack of task " + std::to_string(task->id));
+        }
+    }
+    for (auto& pointer : pointers_) {
+        if (memory.text.contains(pointer.target)) violation("memory is released that a pointer leads to");
+    }
+    StillMachine::release_memory(memory);
+}
+
+void SimMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
+    run_meanwhile();
+    if (has(Defect::freed_early)) return;
+    auto look = [&](VirtAddr word, Reference::Kind kind, u64 place, u64 owner) {
+        for (AddressRange range : ranges) {
+            if (range.contains(word)) sink.found({kind, VirtAddr(place), word.value, owner});
+        }
+    };
+    for (usize i = 0; i < pointers_.size(); ++i) look(pointers_[i].target, Reference::Kind::timer, 8 * i, 0);
+    for (auto& task : tasks_) {
+        for (auto& frame : task->stack) {
+            look(frame.pc, Reference::Kind::stack, 8, task->id);
+            look(frame.code, Reference::Kind::stack, 8, task->id);
+        }
+    }
+}
+
+// ---- call sites and trampolines -------------------------------------------------------------------------------------
+
+MachineResult<Trampolines> SimMachine::make_trampolines(std::span<const Dispatch> dispatches) {
+    run_meanwhile();
+    auto made = StillMachine::make_trampolines(dispatches);
+    if (!made) return made;
+    for (usize universe = 0; universe < 2; ++universe) {
+        auto patch = patch_at(dispatches[0].version[universe]);
+        if (patch) change_ = Change{*patch, model_.force(*patch), static_cast<Universe>(universe)};
+    }
+    if (change_) model_.set_force(change_->patch, Force::changing);
+    return made;
+}
+
+void SimMachine::release_trampolines(const Trampolines& trampolines) {
+    run_meanwhile();
+    for (auto& task : tasks_) {
+        for (auto& frame : task->stack) {
+            bool inside = frame.at == SimFrame::At::before_choice || frame.at == SimFrame::At::after_choice;
+            if (inside && trampolines.text.contains(frame.pc))
+                violation("trampolines are released with a task in them");
+        }
+    }
+    if (change_) model_.set_force(change_->patch, change_->before);
+    change_.reset();
+    StillMachine::release_trampolines(trampolines);
+}
+
+MachineResult<void> SimMachine::write_sites(std::span<const SiteChange> changes) {
+    run_meanwhile();
+    if (auto failure = site_failure(changes)) return graft::fail(*failure);
+    old_sites_ = sites_;
+    stale_.assign(options_.processors, true);
+    usize last = changes.size() - 1;
+    for (usize i = 0; i < changes.size(); ++i) {
+        if (i == last && has(Defect::site_forgotten)) continue;
+        if (i == last && last > 0 && has(Defect::sites_late) && examiner_ == nullptr) {
+            late_.push_back(changes[i]);
+            continue;
+        }
+        if (changes[i].target) {
+            sites_[changes[i].entry] = changes[i].target;
+        } else {
+            sites_.erase(changes[i].entry);
+        }
+        // Between two sites of a batch, and while some processors have seen a change and others haven't.
+        if (random_.percent(30)) run_meanwhile();
+    }
+    run_meanwhile();
+    if (!has(Defect::missing_sync)) stale_.assign(options_.processors, false);
+    return {};
+}
+
+void SimMachine::drain(const Trampolines& trampolines) {
+    run_meanwhile();
+    if (has(Defect::missing_drain)) return;
+    std::vector<u64> ids;
+    for (auto& task : tasks_) ids.push_back(task->id);
+    for (u64 id : ids) {
+        if (random_.percent(5)) run_meanwhile();
+        auto found = by_id_.find(id);
+        if (found == by_id_.end() || found->second->stack.empty()) continue;
+        SimFrame& frame = found->second->stack.back();
+        bool inside = frame.at == SimFrame::At::before_choice || frame.at == SimFrame::At::after_choice;
+        if (!inside || !trampolines.text.contains(frame.pc)) continue;
+        VirtAddr entry = image_.function(*frame.function).entry();
+        VirtAddr target = site(entry);
+        land(*found->second, frame, target ? target : entry + kCallSiteSize);
+    }
+}
+
+// ---- transitions ----------------------------------------------------------------------------------------------------
+
+void SimMachine::begin_transition(const Examiner& examiner, Universe target) {
+    run_meanwhile();
+    StillMachine::begin_transition(examiner, target);
+    to_move_ = 0;
+    for (auto& task : tasks_) {
+        task->overlooked = false;
+        if (task->state == target) violation("a task is on the other side before the transition");
+        ++to_move_;
+    }
+    run_meanwhile();
+}
+
+void SimMachine::turn_transition(Universe target) {
+    run_meanwhile();
+    StillMachine::turn_transition(target);
+    to_move_ = 0;
+    for (auto& task : tasks_) {
+        if (task->state != target) ++to_move_;
+        if (has(Defect::hook_lost_on_turn) && task->hook) {
+            task->hook.reset();
+            task->overlooked = true;
+        }
+    }
+    run_meanwhile();
+}
+
+void SimMachine::end_transition() {
+    run_meanwhile();
+    for (auto& task : tasks_) {
+        if (!has(Defect::hook_forgotten)) task->hook.reset();
+        task->marked = false;
+        if (task->state != target_)
+            violation("a transition ends before task " + std::to_string(task->id) + " has moved");
+    }
+    if (change_) {
+        change_->before = target_ == change_->in_force ? Force::in : Force::out;
+        model_.set_force(change_->patch, change_->before);
+    }
+    StillMachine::end_transition();
+    run_meanwhile();
+}
+
+void SimMachine::sweep() {
+    std::vector<u64> ids;
+    for (auto& task : tasks_) ids.push_back(task->id);
+    for (u64 id : ids) {
+        if (random_.percent(20)) run_meanwhile();
+        auto found = by_id_.find(id);
+        if (found == by_id_.end()) continue;
+        SimTask& task = *found->second;
+        if (task.overlooked) continue;
+        consider(task, task.run == SimTask::Run::running ? MoveCause::interrupt : MoveCause::walk);
+    }
+    for (auto& change : late_) sites_[change.entry] = change.target;
+    late_.clear();
+    check_worker();
+}
+
+Verdict SimMachine::examine(const Examiner& examiner, SimTask& task, bool unreliable) const {
+    WalkedStack stack(*this, task, unreliable);
+    return examiner.examine(stack);
+}
+
+void SimMachine::consider(SimTask& task, MoveCause cause) {
+    if (task.state == target_) {
+        if (!has(Defect::hook_forgotten)) task.hook.reset();
+        return;
+    }
+    if (has(Defect::no_stack_check)) return move(task, cause);
+    bool unreliable = !task.stack.empty() && random_.percent(4);
+    Verdict verdict = examine(*examiner_, task, unreliable);
+    u64 id = task.id;
+    if (has(Defect::stale_verdict)) {
+        run(300);
+        if (!by_id_.contains(id) || examiner_ == nullptr || task.state == target_) return;
+    }
+    if (verdict.kind == Verdict::Kind::unreliable && has(Defect::unreliable_is_clear))
+        verdict.kind = Verdict::Kind::clear;
+    switch (verdict.kind) {
+        case Verdict::Kind::clear:
+            return move(task, cause);
+        case Verdict::Kind::inside:
+            task.hook = has(Defect::hook_on_top) ? task.stack.size() - 1 : frame_at(verdict.hook_slot);
+            task.hook_target = target_;
+            return;
+        case Verdict::Kind::unreliable:
+            task.marked = true;
+            // Who isn't running doesn't stop running either: it is looked at when it has run and stops again.
+            return;
+    }
+}
+
+void SimMachine::move(SimTask& task, MoveCause cause) {
+    if (task.state != target_) --to_move_;
+    task.state = target_;
+    task.hook.reset();
+    ++moves_[static_cast<usize>(cause)];
+    ++all_moves_[static_cast<usize>(cause)];
+    check_worker();
+}
+
+void SimMachine::hook_fired(SimTask& task) {
+    task.hook.reset();
+    if (has(Defect::hook_forgotten)) {
+        if (examiner_ != nullptr && task.state == target_ && task.hook_target != target_) ++to_move_;
+        if (examiner_ != nullptr && task.state != target_ && task.hook_target == target_) --to_move_;
+        task.state = task.hook_target;
+        return check_worker();
+    }
+    if (examiner_ == nullptr) return;
+    if (has(Defect::hook_on_top)) return move(task, MoveCause::hook);
+    if (task.state != target_) consider(task, MoveCause::hook);
+}
+
+void SimMachine::check_worker() {
+    if (examiner_ != nullptr && tasks_to_move() == 0) worker_due_ = true;
+}
+
+u64 SimMachine::tasks_to_move() const {
+    return has(Defect::completes_early) && to_move_ < 3 ? 0 : to_move_;
+}
+
+void SimMachine::survey(const Examiner& examiner, SurveySink& sink) {
+    for (auto& task : tasks_) {
+        auto verdict = examine(examiner, *task, false);
+        if (verdict.kind != Verdict::Kind::clear) sink.not_clear(task->id, verdict.kind);
+    }
+}
+
+}  // namespace graft::sim

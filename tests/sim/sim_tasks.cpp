@@ -1,0 +1,286 @@
+// What simulated tasks do.
+#include "tests/sim/sim_machine.h"
+
+namespace graft::sim {
+
+using namespace patch;
+
+namespace {
+
+constexpr usize kDeepest = 7;
+constexpr u64 kIntoBody = 8;  // past the call site
+
+}  // namespace
+
+SimMachine::SimMachine(SimImage& image, Model& model, Random& random, const SimOptions& options)
+    : StillMachine(image),
+      model_(model),
+      random_(random),
+      options_(options),
+      current_(options.processors),
+      stale_(options.processors) {
+    for (usize i = 0; i < options.tasks; ++i) start_task(Universe::zero);
+}
+
+SimTask& SimMachine::start_task(Universe state) {
+    auto task = std::make_unique<SimTask>();
+    task->id = next_task_++;
+    task->state = state;
+    task->episodes.resize(model_.definitions().size());
+    by_id_[task->id] = task.get();
+    tasks_.push_back(std::move(task));
+    if (examiner_ != nullptr && state != target_) ++to_move_;
+    return *tasks_.back();
+}
+
+void SimMachine::end_task(SimTask& task) {
+    current_[task.processor] = nullptr;
+    if (examiner_ != nullptr && task.state != target_) {
+        ++moves_[static_cast<usize>(MoveCause::exit)];
+        ++all_moves_[static_cast<usize>(MoveCause::exit)];
+        if (!has(Defect::exit_still_counts)) --to_move_;
+        check_worker();
+    }
+    by_id_.erase(task.id);
+    for (auto& slot : tasks_) {
+        if (slot.get() != &task) continue;
+        std::swap(slot, tasks_.back());
+        tasks_.pop_back();
+        return;
+    }
+}
+
+void SimMachine::stop(SimTask& task, SimTask::Run run) {
+    current_[task.processor] = nullptr;
+    task.run = run;
+    if (!task.marked) return;
+    task.marked = false;
+    if (examiner_ != nullptr) consider(task, MoveCause::interrupt);
+}
+
+// ---- the scheduler --------------------------------------------------------------------------------------------------
+
+void SimMachine::run(u64 most) {
+    if (running_ || most == 0) return;
+    running_ = true;
+    for (u64 i = random_.below(most); i > 0 && !broken(); --i) event();
+    running_ = false;
+}
+
+void SimMachine::event() {
+    ++events_;
+    usize processor = random_.below(options_.processors);
+    u64 what = random_.below(100);
+    if (what < 86) return step_processor(processor);
+    if (what < 93) return preempt(processor);
+    if (what < 96) return wake_one();
+    if (what < 98) {
+        stale_[processor] = false;
+        return;
+    }
+    SimTask* task = current_[processor];
+    if (task != nullptr && !pointers_.empty()) fire_pointer(*task);
+}
+
+void SimMachine::step_processor(usize processor) {
+    if (current_[processor] == nullptr) return preempt(processor);
+    step(*current_[processor]);
+}
+
+void SimMachine::preempt(usize processor) {
+    if (current_[processor] != nullptr) stop(*current_[processor], SimTask::Run::ready);
+    for (int tries = 0; tries < 6 && !tasks_.empty(); ++tries) {
+        SimTask& task = *tasks_[random_.below(tasks_.size())];
+        if (task.run != SimTask::Run::ready) continue;
+        task.run = SimTask::Run::running;
+        task.processor = processor;
+        current_[processor] = &task;
+        return;
+    }
+}
+
+void SimMachine::wake_one() {
+    for (int tries = 0; tries < 6 && !tasks_.empty(); ++tries) {
+        SimTask& task = *tasks_[random_.below(tasks_.size())];
+        if (task.run != SimTask::Run::blocked) continue;
+        task.run = SimTask::Run::ready;
+        return;
+    }
+}
+
+void SimMachine::wake_all() {
+    for (auto& task : tasks_) {
+        if (task->run == SimTask::Run::blocked) task->run = SimTask::Run::ready;
+    }
+}
+
+// A timer, say, that a patch gave a pointer to its helper: it is called on whoever runs, or it is dropped.
+void SimMachine::fire_pointer(SimTask& task) {
+    usize index = random_.below(pointers_.size());
+    Pointer pointer = pointers_[index];
+    if (random_.percent(30)) {
+        pointers_.erase(pointers_.begin() + static_cast<std::ptrdiff_t>(index));
+        return;
+    }
+    bool between = task.stack.empty() || task.stack.back().at == SimFrame::At::body;
+    if (!between || task.stack.size() >= kDeepest) return;
+    if (!is_live_text(pointer.target)) return violation("a pointer leads into freed code");
+    SimFrame frame;
+    frame.at = SimFrame::At::body;
+    frame.own = pointer.patch;
+    frame.code = pointer.target;
+    push(task, frame);
+}
+
+// ---- one task -------------------------------------------------------------------------------------------------------
+
+void SimMachine::step(SimTask& task) {
+    if (task.newborn) {
+        task.newborn = false;
+        if (examiner_ != nullptr && task.state != target_) consider(task, MoveCause::birth);
+        return;
+    }
+    if (task.stack.empty()) return step_outside(task);
+    SimFrame& frame = task.stack.back();
+    switch (frame.at) {
+        case SimFrame::At::site:
+            return step_site(task, frame);
+        case SimFrame::At::before_choice: {
+            auto set = trampolines_.find(frame.trampolines);
+            if (set == trampolines_.end()) return violation("a task runs in a freed trampoline");
+            frame.chosen = set->second.dispatches[frame.slot].version[static_cast<usize>(task.state)];
+            frame.at = SimFrame::At::after_choice;
+            frame.pc += 8;
+            return;
+        }
+        case SimFrame::At::after_choice:
+            if (!trampolines_.contains(frame.trampolines)) return violation("a task runs in a freed trampoline");
+            return land(task, frame, frame.chosen);
+        case SimFrame::At::body:
+            return step_body(task);
+    }
+}
+
+void SimMachine::step_outside(SimTask& task) {
+    if (random_.percent(3) && tasks_.size() > options_.fewest_tasks && !keep_tasks_) return end_task(task);
+    if (random_.percent(5)) return stop(task, SimTask::Run::blocked);
+    if (random_.percent(3) && tasks_.size() < options_.most_tasks && !keep_tasks_) {
+        start_task(task.state);
+        return;
+    }
+    call(task, random_.below(image_.ordinary_count()));
+}
+
+void SimMachine::step_site(SimTask& task, SimFrame& frame) {
+    VirtAddr entry = image_.function(*frame.function).entry();
+    VirtAddr target = seen_site(task.processor, entry);
+    if (!target) return land(task, frame, entry + kCallSiteSize);
+    for (auto& [handle, set] : trampolines_) {
+        if (!set.text.contains(target)) continue;
+        frame.at = SimFrame::At::before_choice;
+        frame.trampolines = handle;
+        frame.slot = (target - set.text.begin) / (set.text.size() / set.dispatches.size());
+        frame.pc = target;
+        return;
+    }
+    if (!is_live_text(target)) return violation("a call site leads into freed code");
+    land(task, frame, target);
+}
+
+// The call arrives at a version of the function.
+void SimMachine::land(SimTask& task, SimFrame& frame, VirtAddr target) {
+    usize function = *frame.function;
+    bool is_original = target == image_.function(function).entry() + kCallSiteSize;
+    auto patch = is_original ? std::nullopt : patch_at(target);
+    if (!is_original && !patch) return violation("a call arrives in freed code");
+    auto wrong = model_.judge(task.episodes, function, patch ? &*patch : nullptr);
+    if (!wrong.empty()) return violation(wrong + ", task " + std::to_string(task.id));
+    frame.at = SimFrame::At::body;
+    frame.code = is_original ? image_.function(function).entry() : target;
+    frame.pc = some_pc(frame);
+}
+
+void SimMachine::step_body(SimTask& task) {
+    SimFrame& frame = task.stack.back();
+    auto patch = patch_at(frame.code);
+    bool in_image = image_.range().contains(frame.code);
+    if (!in_image && !patch) return violation("a task runs in freed code");
+    u64 what = random_.below(100);
+    if (what < 45 || task.stack.size() >= kDeepest) return return_from(task);
+    if (what < 55 && patch && !frame.own) {
+        if (model_.definitions()[*patch].leaks && random_.percent(30))
+            pointers_.push_back({helper_of(frame.code), *patch});
+        SimFrame helper;
+        helper.at = SimFrame::At::body;
+        helper.own = patch;
+        helper.code = helper_of(frame.code);
+        return push(task, helper);
+    }
+    if (what < 60 && patch && frame.function) {  // calls the original of what it replaces
+        SimFrame original = frame;
+        original.code = image_.function(*frame.function).entry();
+        return push(task, original);
+    }
+    if (what < 65) return stop(task, SimTask::Run::blocked);
+    if (what < 67 && tasks_.size() < options_.most_tasks && !keep_tasks_) {
+        Universe state = has(Defect::birth_wrong_state) ? other(task.state) : task.state;
+        start_task(state).newborn = !has(Defect::birth_wrong_state);
+        return;
+    }
+    if (what < 72) {
+        frame.pc = some_pc(frame);
+        return;
+    }
+    call(task, random_.below(image_.ordinary_count()));
+}
+
+void SimMachine::call(SimTask& task, usize function) {
+    SimFrame frame;
+    frame.function = function;
+    push(task, frame);
+}
+
+void SimMachine::push(SimTask& task, const SimFrame& frame) {
+    task.stack.push_back(frame);
+    SimFrame& pushed = task.stack.back();
+    pushed.pc = pushed.at == SimFrame::At::site ? image_.function(*pushed.function).entry() : some_pc(pushed);
+    model_.enter(task.episodes, pushed.function ? &*pushed.function : nullptr, pushed.own ? &*pushed.own : nullptr);
+}
+
+void SimMachine::return_from(SimTask& task) {
+    SimFrame gone = task.stack.back();
+    task.stack.pop_back();
+    model_.leave(task.episodes, gone.function ? &*gone.function : nullptr, gone.own ? &*gone.own : nullptr);
+    if (task.hook && *task.hook == task.stack.size()) hook_fired(task);
+}
+
+VirtAddr SimMachine::some_pc(const SimFrame& frame) {
+    VirtAddr body = frame.code + kIntoBody + random_.below(8);
+    if (!frame.function || !image_.range().contains(frame.code)) return body;
+    auto& parts = image_.function(*frame.function).parts;
+    return parts.size() > 1 && random_.percent(40) ? parts[1].begin + random_.below(8) : body;
+}
+
+std::optional<usize> SimMachine::patch_at(VirtAddr address) const {
+    auto* code = code_at(address);
+    if (code == nullptr) return std::nullopt;
+    for (usize i = 0; i < model_.definitions().size(); ++i) {
+        if (model_.definitions()[i].name == code->patch_name) return i;
+    }
+    return std::nullopt;
+}
+
+VirtAddr SimMachine::helper_of(VirtAddr patch_text) const {
+    for (auto& symbol : code_at(patch_text)->symbols) {
+        if (symbol.name == "helper") return symbol.address;
+    }
+    return patch_text;
+}
+
+VirtAddr SimMachine::seen_site(usize processor, VirtAddr entry) const {
+    if (!stale_[processor]) return site(entry);
+    auto found = old_sites_.find(entry);
+    return found == old_sites_.end() ? VirtAddr() : found->second;
+}
+
+}  // namespace graft::sim
