@@ -37,8 +37,9 @@ void tell_about_start(const std::optional<arch::AcpiError>& acpi_error) {
     if (info.command_line.cut) kernel::log(LogLevel::warning, "the command line was cut");
     if (info.entries_dropped) kernel::log(LogLevel::warning, "the loader's memory map or modules were cut");
     if (acpi_error)
-        kernel::log_parts(LogLevel::warning, "ACPI tables can't be used: reason ", static_cast<u32>(acpi_error->failure),
-                          " at ", hex(acpi_error->where.value), "; one processor, no power-off");
+        kernel::log_parts(LogLevel::warning, "ACPI tables can't be used: reason ",
+                          static_cast<u32>(acpi_error->failure), " at ", hex(acpi_error->where.value),
+                          "; one processor, no power-off");
 }
 
 u32 start_other_processors() {

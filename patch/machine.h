@@ -100,7 +100,7 @@ struct FunctionInfo {
     u32 position = 1;       // rank by address among functions of this name, from 1
     Patchability patchability = Patchability::no_call_site;
     bool has_return = true;  // false: contains no return instruction, an endless loop
-    std::array<AddressRange, kMaxFunctionRanges> ranges{};
+    std::array<AddressRange, kMaxFunctionRanges> ranges{};  // in ascending order of address
     usize range_count = 0;
 
     std::span<const AddressRange> parts() const { return {ranges.data(), range_count}; }
