@@ -98,7 +98,7 @@ Server::Reply Server::attach(const Tattach& request) {
         return refuse(ErrorNumber::not_found, "no tree is called ", request.tree);
     }
     NodeInfo root = GRAFT_TRY(tree_.info(tree_.root()));
-    GRAFT_TRY(add_fid(request.fid, root.id, true));
+    GRAFT_CHECK(add_fid(request.fid, root.id, true));
     return Body{Rattach{qid_of(root)}};
 }
 
@@ -151,7 +151,7 @@ Server::Reply Server::walk(const Twalk& request) {
         reply.qids[reply.count++] = qid_of(*step);
     }
     if (is_new) {
-        GRAFT_TRY(add_fid(request.new_fid, node, is_directory));
+        GRAFT_CHECK(add_fid(request.new_fid, node, is_directory));
     } else {
         fid->node = node;
         fid->is_directory = is_directory;

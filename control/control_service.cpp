@@ -1,0 +1,104 @@
+#include "control/control_service.h"
+
+#include "control/kernel_system.h"
+#include "control/serial_service.h"
+#include "kernel/clock.h"
+#include "kernel/log.h"
+#include "kernel/patch_service.h"
+#include "kernel/patch_worker.h"
+#include "kernel/task.h"
+
+namespace graft::control {
+
+namespace {
+
+constexpr usize kServiceStack = 64 * 1024;  // a load runs on it
+constexpr usize kFollowerStack = 8 * 1024;
+
+class PortDevice final : public ByteDevice {
+public:
+    explicit PortDevice(drivers::Uart16550& port) : port_(port) {}
+
+    usize read(std::span<std::byte> out) override {
+        return port_.read({reinterpret_cast<u8*>(out.data()), out.size()});
+    }
+    usize room() override { return port_.writable(); }
+    void write(std::span<const std::byte> bytes) override {
+        port_.write_some({reinterpret_cast<const u8*>(bytes.data()), bytes.size()});
+    }
+
+private:
+    drivers::Uart16550& port_;
+};
+
+// Everything that the service needs; made once and never destroyed.
+struct Service {
+    explicit Service(drivers::Uart16550& uart)
+        : port(uart),
+          device(uart),
+          system(kernel::patch_registry()),
+          serial(device, system, static_cast<u32>(kernel::now_ns())) {}
+
+    drivers::Uart16550& port;
+    PortDevice device;
+    KernelSystem system;
+    SerialService serial;
+};
+
+// Each of the loops calls one function a round, so that what a round does can be patched.
+
+void service_once(Service& service) {
+    u64 next = service.serial.service_round(kernel::now_ns());
+    service.port.wait_event(next);
+}
+
+void service_loop(void* argument) {
+    for (;;) service_once(*static_cast<Service*>(argument));
+}
+
+// A reader that waits at the end of log or history is answered by the service's next round.
+void follow_log_once(Service& service, u64& seen) {
+    if (!kernel::wait_for_log(seen, kernel::kNever)) return;
+    seen = kernel::next_log_sequence();
+    service.port.wake_event();
+}
+
+void follow_log(void* argument) {
+    u64 seen = kernel::next_log_sequence();
+    for (;;) follow_log_once(*static_cast<Service*>(argument), seen);
+}
+
+void follow_history_once(Service& service, u64& seen) {
+    if (!kernel::wait_for_history(seen)) return;
+    seen = kernel::history_generation();
+    service.port.wake_event();
+}
+
+void follow_history(void* argument) {
+    u64 seen = 0;
+    for (;;) follow_history_once(*static_cast<Service*>(argument), seen);
+}
+
+bool start_task(kernel::TaskFunction function, Service& service, std::string_view name, usize stack_size) {
+    kernel::TaskOptions options;
+    options.name = name;
+    options.priority = kernel::kServicePriority;
+    options.stack_size = stack_size;
+    options.uses_sse = false;
+    auto task = kernel::create_task(function, &service, options);
+    return task.has_value();
+}
+
+}  // namespace
+
+bool start_control_service(drivers::Uart16550& port) {
+    auto* service = new (kOrNull) Service(port);
+    bool is_started = service != nullptr && service->serial.allocate() &&
+                      start_task(service_loop, *service, "control", kServiceStack) &&
+                      start_task(follow_log, *service, "control-log", kFollowerStack) &&
+                      start_task(follow_history, *service, "control-history", kFollowerStack);
+    if (!is_started) kernel::log(kernel::LogLevel::error, "control: no memory for the service");
+    return is_started;
+}
+
+}  // namespace graft::control

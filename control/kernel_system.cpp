@@ -1,0 +1,245 @@
+#include "control/kernel_system.h"
+
+#include "kernel/clock.h"
+#include "kernel/code_map.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/patch_moves.h"
+#include "kernel/task_list.h"
+#include "kernel/task_view.h"
+
+namespace graft::control {
+
+namespace {
+
+constexpr std::string_view kName = "graft 0.1";
+constexpr unsigned kAddressDigits = 16;
+
+std::string_view name_of(formats::SymbolType type) {
+    switch (type) {
+        case formats::SymbolType::function:
+            return "function";
+        case formats::SymbolType::object:
+            return "object";
+        case formats::SymbolType::mark:
+            return "mark";
+    }
+    return "unknown";
+}
+
+void append_build_id(GrowingText& out) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    for (auto byte : kernel::image_tables().build_id()) {
+        auto value = static_cast<u8>(byte);
+        out.append(kDigits[value >> 4], kDigits[value & 15]);
+    }
+}
+
+// Seconds with three decimals.
+void append_seconds(GrowingText& out, u64 ns) {
+    u64 milliseconds = ns / 1'000'000;
+    out.append(milliseconds / 1000, '.');
+    u64 rest = milliseconds % 1000;
+    if (rest < 100) out.append('0');
+    if (rest < 10) out.append('0');
+    out.append(rest);
+}
+
+void append_metric(GrowingText& out, std::string_view name, u64 value) {
+    out.append(name, ' ', value, '\n');
+}
+
+// A label's value in Prometheus' text format.
+void append_label(GrowingText& out, std::string_view name, std::string_view value) {
+    out.append(name, "=\"");
+    for (char character : value) {
+        if (character == '\\' || character == '"') out.append('\\');
+        if (character == '\n') {
+            out.append("\\n");
+        } else {
+            out.append(character);
+        }
+    }
+    out.append('"');
+}
+
+TaskView view_of(const kernel::TaskView& task, int patch_state) {
+    TaskView view;
+    view.id = task.id;
+    view.name = task.name_view();
+    view.state = kernel::name_of(task.state);
+    view.processor = static_cast<int>(task.processor);
+    view.priority = task.priority;
+    view.patch_state = patch_state;
+    return view;
+}
+
+class Tasks final : public kernel::TaskSink {
+public:
+    explicit Tasks(FunctionRef<void(const kernel::TaskView&)> visit) : visit_(visit) {}
+    void task(const kernel::TaskView& view) override { visit_(view); }
+
+private:
+    FunctionRef<void(const kernel::TaskView&)> visit_;
+};
+
+// task, name, function, frame, since
+class BlockingRows final : public kernel::BlockingSink {
+public:
+    explicit BlockingRows(GrowingText& out) : out_(out) {}
+
+    void blocking(const kernel::BlockingView& view) override {
+        out_.append(view.id, '\t', view.name_view(), '\t');
+        Text<512> function;
+        if (view.unreliable) {
+            function.append("(stack not reliable)");
+        } else if (!view.pc) {
+            function.append("(not yet looked at)");
+        } else {
+            kernel::append_code_name(function, view.pc);
+        }
+        out_.append(function.view(), '\t', hex(view.frame.value, kAddressDigits), '\t');
+        u64 now = kernel::now_ns();
+        append_seconds(out_, view.since_ns == 0 || view.since_ns > now ? 0 : now - view.since_ns);
+        out_.append('\n');
+    }
+
+private:
+    GrowingText& out_;
+};
+
+}  // namespace
+
+void KernelSystem::write_version(GrowingText& out) {
+    out.append(kName, "\nbuild-id ");
+    append_build_id(out);
+    out.append("\ncompiler gcc ", __VERSION__, '\n');
+}
+
+// Nothing that this system can do so far leaves it in doubt.
+void KernelSystem::write_tainted(GrowingText& out) {
+    out.append("0\n");
+}
+
+// address, type, size, position, name
+void KernelSystem::write_symbols(GrowingText& out) {
+    const formats::ImageTables& tables = kernel::image_tables();
+    for (u32 index = 0; index < tables.symbol_count() && !out.failed(); ++index) {
+        formats::ImageSymbol symbol = tables.symbol(index);
+        out.append(hex(tables.address(symbol).value, kAddressDigits), '\t', name_of(symbol.type), '\t', symbol.size);
+        out.append('\t', symbol.position, '\t', tables.name(symbol), '\n');
+    }
+}
+
+void KernelSystem::write_metrics(GrowingText& out) {
+    out.append("graft_build_info{build_id=\"");
+    append_build_id(out);
+    out.append("\",compiler=\"gcc ", __VERSION__, "\"} 1\n");
+    out.append("graft_uptime_seconds ");
+    append_seconds(out, kernel::now_ns());
+    out.append('\n');
+    append_metric(out, "graft_tasks", kernel::task_count());
+    kernel::PageStatistics pages = kernel::page_statistics();
+    append_metric(out, "graft_pages", pages.total);
+    append_metric(out, "graft_pages_free", pages.free);
+    kernel::HeapStatistics heap = kernel::heap_statistics();
+    append_metric(out, "graft_heap_objects", heap.objects);
+    append_metric(out, "graft_heap_bytes", heap.bytes);
+    kernel::HeapStatistics records = kernel::records_statistics();
+    append_metric(out, "graft_records_objects", records.objects);
+    append_metric(out, "graft_records_bytes", records.bytes);
+    append_metric(out, "graft_code_regions", kernel::code_region_count());
+    write_patch_metrics(out);
+}
+
+void KernelSystem::write_patch_metrics(GrowingText& out) {
+    auto transition = registry().transition();
+    append_metric(out, "graft_transition_running", transition ? 1 : 0);
+    append_metric(out, "graft_transition_tasks_to_move", transition ? transition->tasks_to_move : 0);
+    u64 patches = 0;
+    visit_patches([&](u64, const patch::PatchView& view) {
+        ++patches;
+        out.append("graft_patch_enabled{");
+        append_label(out, "patch", view.name);
+        out.append(',');
+        append_label(out, "set", view.set);
+        out.append(',');
+        append_label(out, "version", view.version);
+        out.append(',');
+        append_label(out, "fixes", view.fixes);
+        out.append(',');
+        append_label(out, "built_from", view.built_from);
+        out.append(',');
+        append_label(out, "built_with", view.built_with);
+        out.append("} ", view.enabled ? 1 : 0, '\n');
+        out.append("graft_patch_memory_bytes{");
+        append_label(out, "patch", view.name);
+        out.append("} ", view.memory_bytes, '\n');
+    });
+    append_metric(out, "graft_patches", patches);
+    u64 lingering = 0;
+    visit_lingering([&](u64, std::string_view, std::span<const patch::Reference>) { ++lingering; });
+    append_metric(out, "graft_patches_lingering", lingering);
+}
+
+bool KernelSystem::next_log_line(u64& cursor, TextBuffer& line) {
+    kernel::LogRecord record;
+    auto read = kernel::read_log(cursor, record);
+    if (!read.found) return false;
+    if (read.lost != 0) line.append("[log: ", read.lost, " records lost]\n");
+    kernel::append_log_line(line, record);
+    return true;
+}
+
+int KernelSystem::shown_patch_state(u8 universe) {
+    auto transition = registry().transition();
+    if (!transition) return -1;
+    bool has_moved = static_cast<patch::Universe>(universe) == kernel::move_target();
+    return has_moved == transition->appearing ? 1 : 0;
+}
+
+void KernelSystem::visit_tasks(FunctionRef<void(const TaskView&)> visit) {
+    auto show = [&](const kernel::TaskView& task) { visit(view_of(task, shown_patch_state(task.patch_state))); };
+    Tasks tasks(show);
+    kernel::view_tasks(tasks);
+}
+
+bool KernelSystem::visit_task(u64 id, FunctionRef<void(const TaskView&)> visit) {
+    auto task = kernel::view_task(id);
+    if (!task) return false;
+    visit(view_of(*task, shown_patch_state(task->patch_state)));
+    return true;
+}
+
+bool KernelSystem::write_stack(u64 task, GrowingText& out) {
+    auto stack = kernel::view_stack(task);
+    if (!stack) return false;
+    for (VirtAddr pc : std::span(stack->pcs).first(stack->count)) {
+        Text<512> name;
+        kernel::append_code_name(name, pc);
+        out.append(name.view(), '\n');
+    }
+    if (stack->cut) out.append("(more)\n");
+    if (!stack->reliable) out.append("(not reliable: ", stack->why, ")\n");
+    return true;
+}
+
+bool KernelSystem::write_blocking(u64 patch, GrowingText& out) {
+    bool is_there = false;
+    bool is_in_transition = false;
+    visit_patches([&](u64 id, const patch::PatchView& view) {
+        if (id != patch) return;
+        is_there = true;
+        is_in_transition = view.in_transition;
+    });
+    if (!is_in_transition) return is_there;
+    BlockingRows rows(out);
+    kernel::view_blocking(rows);
+    return true;
+}
+
+void KernelSystem::note(std::string_view text) {
+    kernel::log(kernel::LogLevel::info, text);
+}
+
+}  // namespace graft::control
