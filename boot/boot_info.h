@@ -1,7 +1,8 @@
-// BootInfo: what the boot loader or monitor told, in one form whatever the protocol. The parsers copy everything out of the
-// loader's memory, so nothing of it must be kept but the modules' contents.
+// BootInfo: what the boot loader or monitor told, in one form whatever the protocol. The parsers copy everything out of
+// the loader's memory, so nothing of it must be kept but the modules' contents.
 //
-// Invariants after a parse: every range has begin < end and doesn't wrap; texts are cut, never overrun (the flags say so).
+// Invariants after a parse: every range has begin < end and doesn't wrap; texts are cut, never overrun (the flags say
+// so).
 #pragma once
 
 #include <array>
@@ -60,10 +61,10 @@ struct BootInfo {
 };
 
 enum class BootFailure : u8 {
-    unreadable,     // the structure can't be read where it is said to be
-    bad_magic,      // not what this protocol passes
-    bad_size,       // a size is smaller than its header, or larger than what holds it
-    bad_tag,        // a tag's contents don't fit in it
+    unreadable,  // the structure can't be read where it is said to be
+    bad_magic,   // not what this protocol passes
+    bad_size,    // a size is smaller than its header, or larger than what holds it
+    bad_tag,     // a tag's contents don't fit in it
     no_memory_map,
 };
 

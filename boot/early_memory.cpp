@@ -16,7 +16,9 @@ constexpr PhysAddr kEarlyLimit{u64{4} << 30};
 // Not page 0, where a null pointer would hit it, and nothing below the tables of the BIOS.
 constexpr PhysAddr kFirstLowPage{0x1000};
 
-bool overlap(PhysRange left, PhysRange right) { return left.begin < right.end && right.begin < left.end; }
+bool overlap(PhysRange left, PhysRange right) {
+    return left.begin < right.end && right.begin < left.end;
+}
 
 // Also keeps the alignments below from wrapping.
 PhysRange cut_to_direct_map(PhysRange range) {

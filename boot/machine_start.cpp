@@ -51,18 +51,25 @@ Result<void, BootError> read_multiboot2(PhysAddr where) {
 
 const char* text_of(BootFailure failure) {
     switch (failure) {
-        case BootFailure::unreadable: return "can't be read";
-        case BootFailure::bad_magic: return "has a wrong magic number";
-        case BootFailure::bad_size: return "has a wrong size";
-        case BootFailure::bad_tag: return "has a part that doesn't fit";
-        case BootFailure::no_memory_map: return "has no memory map";
+        case BootFailure::unreadable:
+            return "can't be read";
+        case BootFailure::bad_magic:
+            return "has a wrong magic number";
+        case BootFailure::bad_size:
+            return "has a wrong size";
+        case BootFailure::bad_tag:
+            return "has a part that doesn't fit";
+        case BootFailure::no_memory_map:
+            return "has no memory map";
     }
     return "is wrong";
 }
 
 }  // namespace
 
-const BootInfo& boot_info() { return information; }
+const BootInfo& boot_info() {
+    return information;
+}
 
 void read_boot_information(u32 magic, PhysAddr where) {
     Result<void, BootError> result;
@@ -74,8 +81,8 @@ void read_boot_information(u32 magic, PhysAddr where) {
         refuse("started by neither multiboot2 nor PVH: magic number ", hex(magic, 8));
     if (result) return;
     const BootError& error = result.error();
-    refuse("the boot information at ", hex(error.where.value), " ", text_of(error.failure), ": found ", hex(error.found),
-           ", expected ", hex(error.expected));
+    refuse("the boot information at ", hex(error.where.value), " ", text_of(error.failure), ": found ",
+           hex(error.found), ", expected ", hex(error.expected));
 }
 
 arch::PhysRange image_in_memory() {

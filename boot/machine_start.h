@@ -1,5 +1,5 @@
-// The machine's start: from the loader's registers to a boot processor with memory, clock, interrupt controllers and text
-// writer, which is what the kernel builds on.
+// The machine's start: from the loader's registers to a boot processor with memory, clock, interrupt controllers and
+// text writer, which is what the kernel builds on.
 #pragma once
 
 #include <optional>
@@ -15,12 +15,12 @@ namespace graft::boot {
 // What the loader told. Empty until read_boot_information().
 [[nodiscard]] const BootInfo& boot_info();
 
-// `magic` and `where` are the loader's registers. Doesn't return when they make no sense: the first serial port says why.
-// Context: boot processor, first of all.
+// `magic` and `where` are the loader's registers. Doesn't return when they make no sense: the first serial port says
+// why. Context: boot processor, first of all.
 void read_boot_information(u32 magic, PhysAddr where);
 
-// All of arch/ that comes before the kernel, in order. Returns why ACPI can't be used, if it can't: then one processor and
-// the plain PC's interrupt controllers are assumed. Interrupts stay off.
+// All of arch/ that comes before the kernel, in order. Returns why ACPI can't be used, if it can't: then one processor
+// and the plain PC's interrupt controllers are assumed. Interrupts stay off.
 std::optional<arch::AcpiError> start_machine(EarlyMemory& memory);
 
 // Where the image was loaded.

@@ -23,17 +23,23 @@ constexpr usize kTagHeader = 8;
 
 MemoryType memory_type(u32 type) {
     switch (type) {
-        case 1: return MemoryType::usable;
-        case 3: return MemoryType::acpi_reclaimable;
-        case 4: return MemoryType::acpi_nvs;
-        case 5: return MemoryType::bad;
-        default: return MemoryType::reserved;
+        case 1:
+            return MemoryType::usable;
+        case 3:
+            return MemoryType::acpi_reclaimable;
+        case 4:
+            return MemoryType::acpi_nvs;
+        case 5:
+            return MemoryType::bad;
+        default:
+            return MemoryType::reserved;
     }
 }
 
 class Parser {
 public:
-    Parser(std::span<const std::byte> bytes, PhysAddr where, BootInfo& info) : bytes_(bytes), where_(where), info_(info) {}
+    Parser(std::span<const std::byte> bytes, PhysAddr where, BootInfo& info)
+        : bytes_(bytes), where_(where), info_(info) {}
 
     Result<void, BootError> parse() {
         Reader reader(bytes_);
@@ -61,15 +67,22 @@ public:
 private:
     Result<void, BootError> parse_tag(u32 type, std::span<const std::byte> body, usize at) {
         switch (type) {
-            case kTagCommandLine: info_.command_line.assign(text_of(body)); return {};
-            case kTagModule: return parse_module(body, at);
-            case kTagMemoryMap: return parse_memory_map(body, at);
+            case kTagCommandLine:
+                info_.command_line.assign(text_of(body));
+                return {};
+            case kTagModule:
+                return parse_module(body, at);
+            case kTagMemoryMap:
+                return parse_memory_map(body, at);
             // The newer copy wins, in whatever order they come.
             case kTagRsdpOld:
                 if (!info_.rsdp) info_.rsdp = where_ + at;
                 return {};
-            case kTagRsdpNew: info_.rsdp = where_ + at; return {};
-            default: return {};
+            case kTagRsdpNew:
+                info_.rsdp = where_ + at;
+                return {};
+            default:
+                return {};
         }
     }
 

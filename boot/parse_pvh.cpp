@@ -13,8 +13,8 @@ struct StartInfo {
     u64 modules;
     u64 command_line;
     u64 rsdp;
-    u64 memory_map;      // version 1
-    u32 memory_count;    // version 1
+    u64 memory_map;    // version 1
+    u32 memory_count;  // version 1
     u32 reserved;
 };
 static_assert(sizeof(StartInfo) == 56);
@@ -36,11 +36,16 @@ struct MapEntry {
 
 MemoryType memory_type(u32 type) {
     switch (type) {
-        case 1: return MemoryType::usable;
-        case 3: return MemoryType::acpi_reclaimable;
-        case 4: return MemoryType::acpi_nvs;
-        case 5: return MemoryType::bad;
-        default: return MemoryType::reserved;
+        case 1:
+            return MemoryType::usable;
+        case 3:
+            return MemoryType::acpi_reclaimable;
+        case 4:
+            return MemoryType::acpi_nvs;
+        case 5:
+            return MemoryType::bad;
+        default:
+            return MemoryType::reserved;
     }
 }
 

@@ -50,6 +50,8 @@ Result<void, AcpiError> read_acpi(PhysAddr rsdp) {
     return {};
 }
 
-const AcpiInfo& acpi() { return description; }
+const AcpiInfo& acpi() {
+    return description;
+}
 
 }  // namespace graft::arch

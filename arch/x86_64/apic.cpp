@@ -6,8 +6,8 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/interrupts.h"
 #include "arch/x86_64/paging.h"
-#include "arch/x86_64/permanent/state.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/permanent/state.h"
 #include "base/assert.h"
 
 namespace graft::arch {
@@ -16,7 +16,7 @@ using namespace permanent;
 
 namespace {
 
-constexpr u64 kApicEnable = 1u << 11;    // IA32_APIC_BASE [intel/vol3 §10.4.4]
+constexpr u64 kApicEnable = 1u << 11;  // IA32_APIC_BASE [intel/vol3 §10.4.4]
 constexpr u64 kX2ApicEnable = 1u << 10;
 constexpr u32 kSoftwareEnable = 1u << 8;  // spurious vector register [intel/vol3 §10.9]
 constexpr u32 kMasked = 1u << 16;
@@ -27,7 +27,9 @@ constexpr u64 kNsPerSecond = 1'000'000'000;
 
 u64 timer_hz;
 
-bool has_x2apic() { return (cpuid(1).ecx & 1u << 21) != 0; }
+bool has_x2apic() {
+    return (cpuid(1).ecx & 1u << 21) != 0;
+}
 
 void silence_8259s() {
     // ICW1 … ICW4: moves their vectors away from the exceptions', then everything is masked.
@@ -117,8 +119,12 @@ void calibrate_timer() {
     GRAFT_ASSERT(timer_hz != 0);
 }
 
-void set_timer(u64 delay_ns) { start_timer(delay_ns, 0); }
-void set_periodic_timer(u64 period_ns) { start_timer(period_ns, kTimerPeriodic); }
+void set_timer(u64 delay_ns) {
+    start_timer(delay_ns, 0);
+}
+void set_periodic_timer(u64 period_ns) {
+    start_timer(period_ns, kTimerPeriodic);
+}
 void stop_timer() {
     write_apic(kApicTimer, kMasked);
     write_apic(kApicTimerInitial, 0);

@@ -1,8 +1,8 @@
 // The interrupt controllers: each processor's local APIC (xAPIC, or x2APIC where there is one) with its timer, the I/O
 // APICs, and the two 8259s, which are only silenced.
 //
-// Locking: local APIC functions touch the calling processor's own and need interrupts off or no migration; sending is safe
-// with interrupts on or off. I/O APIC functions are serialised by the caller (drivers claim lines at start).
+// Locking: local APIC functions touch the calling processor's own and need interrupts off or no migration; sending is
+// safe with interrupts on or off. I/O APIC functions are serialised by the caller (drivers claim lines at start).
 #pragma once
 
 #include <span>
@@ -34,8 +34,8 @@ void send_nmi(u32 processor_index);
 
 // Measures the timer against the clock (clock.h). Context: boot processor, once; takes about 10 ms.
 void calibrate_timer();
-// Raises kVectorTimer on this processor once, `delay_ns` from now (at least one tick; longer than the counter holds is cut
-// to what it holds: the handler looks at the clock anyway). Replaces what was set before.
+// Raises kVectorTimer on this processor once, `delay_ns` from now (at least one tick; longer than the counter holds is
+// cut to what it holds: the handler looks at the clock anyway). Replaces what was set before.
 void set_timer(u64 delay_ns);
 // Raises kVectorTimer every `period_ns`.
 void set_periodic_timer(u64 period_ns);

@@ -1,6 +1,6 @@
-// The permanent table of call sites: one entry a patchable function of the image, sorted by entry address. The breakpoint
-// handler finds a site here while its bytes are being written, and whenever an emulator still runs old bytes: it goes to the
-// site's current target and never tries again.
+// The permanent table of call sites: one entry a patchable function of the image, sorted by entry address. The
+// breakpoint handler finds a site here while its bytes are being written, and whenever an emulator still runs old
+// bytes: it goes to the site's current target and never tries again.
 //
 // The table is installed once at boot and never changes but for `target`, which only the text writer writes (poke.h).
 #pragma once
@@ -16,7 +16,8 @@ namespace graft::arch {
 struct CallSite {
     u64 entry = 0;
     // Where a call of this function goes now: entry + kSiteSize while the NOP stands there.
-    // Written (release) by the text writer before the first breakpoint byte, read (acquire) by permanent/breakpoint.cpp.
+    // Written (release) by the text writer before the first breakpoint byte, read (acquire) by
+    // permanent/breakpoint.cpp.
     std::atomic<u64> target{0};
 };
 

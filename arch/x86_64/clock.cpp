@@ -20,7 +20,7 @@ constexpr u16 kPitChannel0 = 0x40;
 constexpr u16 kPitCommand = 0x43;
 constexpr u8 kPitCountDown = 0x30;  // channel 0, both bytes, mode 0
 constexpr u8 kPitLatch = 0x00;
-constexpr u32 kPitTicks = 11'932;   // 10 ms
+constexpr u32 kPitTicks = 11'932;  // 10 ms
 // When nothing tells: time runs at a wrong rate, but it runs.
 constexpr u64 kFallbackHz = 1'000'000'000;
 
@@ -104,7 +104,9 @@ u64 now_ns() {
     return static_cast<u64>((u128{now - start_tsc} * ns_per_tick) >> 32);
 }
 
-u64 tsc_frequency_hz() { return frequency_hz; }
+u64 tsc_frequency_hz() {
+    return frequency_hz;
+}
 
 void busy_wait_ns(u64 duration_ns) {
     u64 end = now_ns() + duration_ns;

@@ -1,5 +1,5 @@
-// The clock: nanoseconds since init_clock(), from the time stamp counter. Monotonic on a processor, and across processors as
-// far as their counters are synchronised (every machine that Graft supports has an invariant TSC).
+// The clock: nanoseconds since init_clock(), from the time stamp counter. Monotonic on a processor, and across
+// processors as far as their counters are synchronised (every machine that Graft supports has an invariant TSC).
 #pragma once
 
 #include "base/types.h"

@@ -1,5 +1,5 @@
-// Context: the part of a task that the machine knows: where its stack stands while it does not run, its patch state, its
-// return hook and its SSE state. The kernel's Task embeds one as its first member.
+// Context: the part of a task that the machine knows: where its stack stands while it does not run, its patch state,
+// its return hook and its SSE state. The kernel's Task embeds one as its first member.
 //
 // A context is saved by switch_context() only; its `rsp` is valid while the task does not run. `patch_state` and `hook`
 // are written under the lock that keeps the task from running, or by the task's own processor with interrupts off.
@@ -37,8 +37,8 @@ static_assert(offsetof(Context, hook) + offsetof(ReturnHook, slot) == GRAFT_CONT
 static_assert(offsetof(Context, hook) + offsetof(ReturnHook, original) == kContextHookOriginal);
 static_assert(offsetof(Context, patch_state) == kContextPatchState);
 
-// The stack pointer while the entry frame `graft_task_entry` is the innermost, counted down from the stack's top: where a
-// walk must end (StackSegments::top in pure/unwind.h).
+// The stack pointer while the entry frame `graft_task_entry` is the innermost, counted down from the stack's top: where
+// a walk must end (StackSegments::top in pure/unwind.h).
 inline constexpr u64 kTaskEntryFrameOffset = GRAFT_TASK_ENTRY_FRAME_OFFSET;
 
 // Prepares a context whose first switch enters `graft_upcall_task_start(argument)` (arch/x86_64/upcalls.h) on the given
@@ -49,9 +49,9 @@ void prepare_context(Context& context, VirtAddr stack_top, void* argument);
 // The state of SSE and x87 as a new task finds it, in an FXSAVE area: all exceptions masked, everything else empty.
 void init_fpu_state(u8* area);
 
-// Saves the running task in `from` and goes on in `to`; mirrors `to` into this processor's PerCpu; saves and restores SSE
-// state of contexts that have it. Returns when somebody switches back.
-// Context: interrupts off, run-queue lock held (the task that goes on releases it). Permanent code.
+// Saves the running task in `from` and goes on in `to`; mirrors `to` into this processor's PerCpu; saves and restores
+// SSE state of contexts that have it. Returns when somebody switches back. Context: interrupts off, run-queue lock held
+// (the task that goes on releases it). Permanent code.
 extern "C" void graft_switch_context(Context* from, Context* to);
 
 // Where a switched-out task goes on, with Context::rsp as its stack pointer: the pc from which its walk starts.

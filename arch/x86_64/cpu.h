@@ -1,5 +1,5 @@
-// The processor's instructions as functions: port I/O, model-specific and control registers, identification, time stamp,
-// interrupt flag. Nothing here holds state or takes a lock; each function is one instruction or a few.
+// The processor's instructions as functions: port I/O, model-specific and control registers, identification, time
+// stamp, interrupt flag. Nothing here holds state or takes a lock; each function is one instruction or a few.
 //
 // All are forced inline: permanent code uses them, and a copy out of line would have a call site.
 #pragma once
@@ -13,10 +13,10 @@ namespace graft::arch {
 inline constexpr u64 kFlagTrap = 1u << 8;       // RFLAGS.TF [intel/vol1 §3.4.3]
 inline constexpr u64 kFlagInterrupt = 1u << 9;  // RFLAGS.IF
 
-inline constexpr u32 kMsrApicBase = 0x1b;        // [intel/vol4 table 2-2]
-inline constexpr u32 kMsrPat = 0x277;            // [intel/vol3 §11.12]
-inline constexpr u32 kMsrX2ApicBase = 0x800;     // [intel/vol3 §10.12.1.2]
-inline constexpr u32 kMsrEfer = 0xc0000080;      // [intel/vol4 table 2-2]
+inline constexpr u32 kMsrApicBase = 0x1b;     // [intel/vol4 table 2-2]
+inline constexpr u32 kMsrPat = 0x277;         // [intel/vol3 §11.12]
+inline constexpr u32 kMsrX2ApicBase = 0x800;  // [intel/vol3 §10.12.1.2]
+inline constexpr u32 kMsrEfer = 0xc0000080;   // [intel/vol4 table 2-2]
 inline constexpr u32 kMsrFsBase = 0xc0000100;
 inline constexpr u32 kMsrGsBase = 0xc0000101;
 
@@ -30,9 +30,15 @@ inline constexpr u64 kCr0WriteProtect = 1u << 16;
 inline constexpr u64 kCr4FxSave = 1u << 9;
 inline constexpr u64 kCr4SimdExceptions = 1u << 10;
 
-GRAFT_ALWAYS_INLINE void out8(u16 port, u8 value) { asm volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-GRAFT_ALWAYS_INLINE void out16(u16 port, u16 value) { asm volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
-GRAFT_ALWAYS_INLINE void out32(u16 port, u32 value) { asm volatile("outl %0, %1" ::"a"(value), "Nd"(port)); }
+GRAFT_ALWAYS_INLINE void out8(u16 port, u8 value) {
+    asm volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+GRAFT_ALWAYS_INLINE void out16(u16 port, u16 value) {
+    asm volatile("outw %0, %1" ::"a"(value), "Nd"(port));
+}
+GRAFT_ALWAYS_INLINE void out32(u16 port, u32 value) {
+    asm volatile("outl %0, %1" ::"a"(value), "Nd"(port));
+}
 GRAFT_ALWAYS_INLINE u8 in8(u16 port) {
     u8 value;
     asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
@@ -63,7 +69,9 @@ GRAFT_ALWAYS_INLINE u64 read_cr0() {
     asm volatile("movq %%cr0, %0" : "=r"(value));
     return value;
 }
-GRAFT_ALWAYS_INLINE void write_cr0(u64 value) { asm volatile("movq %0, %%cr0" ::"r"(value) : "memory"); }
+GRAFT_ALWAYS_INLINE void write_cr0(u64 value) {
+    asm volatile("movq %0, %%cr0" ::"r"(value) : "memory");
+}
 // The address whose access faulted.
 GRAFT_ALWAYS_INLINE u64 read_cr2() {
     u64 value;
@@ -75,13 +83,17 @@ GRAFT_ALWAYS_INLINE u64 read_cr3() {
     asm volatile("movq %%cr3, %0" : "=r"(value));
     return value;
 }
-GRAFT_ALWAYS_INLINE void write_cr3(u64 value) { asm volatile("movq %0, %%cr3" ::"r"(value) : "memory"); }
+GRAFT_ALWAYS_INLINE void write_cr3(u64 value) {
+    asm volatile("movq %0, %%cr3" ::"r"(value) : "memory");
+}
 GRAFT_ALWAYS_INLINE u64 read_cr4() {
     u64 value;
     asm volatile("movq %%cr4, %0" : "=r"(value));
     return value;
 }
-GRAFT_ALWAYS_INLINE void write_cr4(u64 value) { asm volatile("movq %0, %%cr4" ::"r"(value) : "memory"); }
+GRAFT_ALWAYS_INLINE void write_cr4(u64 value) {
+    asm volatile("movq %0, %%cr4" ::"r"(value) : "memory");
+}
 
 struct CpuidLeaf {
     u32 eax, ebx, ecx, edx;
@@ -103,14 +115,22 @@ GRAFT_ALWAYS_INLINE u64 read_tsc() {
 }
 
 // In a loop that waits for another processor.
-GRAFT_ALWAYS_INLINE void pause() { asm volatile("pause" ::: "memory"); }
+GRAFT_ALWAYS_INLINE void pause() {
+    asm volatile("pause" ::: "memory");
+}
 
-GRAFT_ALWAYS_INLINE void enable_interrupts() { asm volatile("sti" ::: "memory"); }
-GRAFT_ALWAYS_INLINE void disable_interrupts() { asm volatile("cli" ::: "memory"); }
+GRAFT_ALWAYS_INLINE void enable_interrupts() {
+    asm volatile("sti" ::: "memory");
+}
+GRAFT_ALWAYS_INLINE void disable_interrupts() {
+    asm volatile("cli" ::: "memory");
+}
 
-// Waits for an interrupt. Called with interrupts off, returns with interrupts on: what was pending before the call ends the
-// wait at once, because the flag takes effect only after the next instruction [intel/vol2 "STI"].
-GRAFT_ALWAYS_INLINE void enable_interrupts_and_halt() { asm volatile("sti\n\thlt" ::: "memory"); }
+// Waits for an interrupt. Called with interrupts off, returns with interrupts on: what was pending before the call ends
+// the wait at once, because the flag takes effect only after the next instruction [intel/vol2 "STI"].
+GRAFT_ALWAYS_INLINE void enable_interrupts_and_halt() {
+    asm volatile("sti\n\thlt" ::: "memory");
+}
 
 // Stops this processor for ever, except for NMIs.
 [[noreturn]] GRAFT_ALWAYS_INLINE void halt_for_ever() {
@@ -118,16 +138,21 @@ GRAFT_ALWAYS_INLINE void enable_interrupts_and_halt() { asm volatile("sti\n\thlt
 }
 
 GRAFT_ALWAYS_INLINE u64 read_flags() {
-    // The builtin's pop is exact in the call-frame information only where frame pointers are kept: the image's flags do.
+    // The builtin's pop is exact in the call-frame information only where frame pointers are kept: the image's flags
+    // do.
     return __builtin_ia32_readeflags_u64();
 }
-GRAFT_ALWAYS_INLINE bool interrupts_enabled() { return (read_flags() & kFlagInterrupt) != 0; }
+GRAFT_ALWAYS_INLINE bool interrupts_enabled() {
+    return (read_flags() & kFlagInterrupt) != 0;
+}
 
 GRAFT_ALWAYS_INLINE void invalidate_page(u64 virtual_address) {
     asm volatile("invlpg (%0)" ::"r"(virtual_address) : "memory");
 }
 // All entries of this processor: the kernel uses no global pages.
-GRAFT_ALWAYS_INLINE void flush_tlb() { write_cr3(read_cr3()); }
+GRAFT_ALWAYS_INLINE void flush_tlb() {
+    write_cr3(read_cr3());
+}
 
 // The frame that calls this function, for a walk that starts here.
 GRAFT_ALWAYS_INLINE u64 read_rsp() {

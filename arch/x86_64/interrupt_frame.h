@@ -1,5 +1,5 @@
-// InterruptFrame: the registers that the entry assembly saves on the interrupted stack, in the order it pushes them. The
-// assembly carries call-frame information for each, so the unwinder crosses it like any frame.
+// InterruptFrame: the registers that the entry assembly saves on the interrupted stack, in the order it pushes them.
+// The assembly carries call-frame information for each, so the unwinder crosses it like any frame.
 #pragma once
 
 #include <cstddef>

@@ -27,27 +27,53 @@ alignas(16) Gate gates[kVectorCount];
 
 u8 ist_of(u32 vector) {
     switch (vector) {
-        case kVectorDoubleFault: return kIstDoubleFault;
-        case kVectorNmi: return kIstNmi;
-        case kVectorMachineCheck: return kIstMachineCheck;
-        default: return 0;
+        case kVectorDoubleFault:
+            return kIstDoubleFault;
+        case kVectorNmi:
+            return kIstNmi;
+        case kVectorMachineCheck:
+            return kIstMachineCheck;
+        default:
+            return 0;
     }
 }
 
 // [intel/vol3 table 6-1]
-constexpr const char* kExceptionNames[kExceptionCount] = {
-    "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow", "bound range exceeded", "invalid opcode",
-    "device not available", "double fault", nullptr, "invalid TSS", "segment not present", "stack fault",
-    "general protection", "page fault", nullptr, "x87 floating point", "alignment check", "machine check",
-    "SIMD floating point", "virtualization", "control protection"};
+constexpr const char* kExceptionNames[kExceptionCount] = {"divide error",
+                                                          "debug",
+                                                          "non-maskable interrupt",
+                                                          "breakpoint",
+                                                          "overflow",
+                                                          "bound range exceeded",
+                                                          "invalid opcode",
+                                                          "device not available",
+                                                          "double fault",
+                                                          nullptr,
+                                                          "invalid TSS",
+                                                          "segment not present",
+                                                          "stack fault",
+                                                          "general protection",
+                                                          "page fault",
+                                                          nullptr,
+                                                          "x87 floating point",
+                                                          "alignment check",
+                                                          "machine check",
+                                                          "SIMD floating point",
+                                                          "virtualization",
+                                                          "control protection"};
 
 }  // namespace
 
 void init_interrupt_table() {
     for (u32 vector = 0; vector < kVectorCount; ++vector) {
         u64 stub = reinterpret_cast<u64>(graft_vector_stubs) + vector * kStubSize;
-        gates[vector] = {static_cast<u16>(stub), kCodeSelector, ist_of(vector), kInterruptGate,
-                         static_cast<u16>(stub >> 16), static_cast<u32>(stub >> 32), 0};
+        gates[vector] = {static_cast<u16>(stub),
+                         kCodeSelector,
+                         ist_of(vector),
+                         kInterruptGate,
+                         static_cast<u16>(stub >> 16),
+                         static_cast<u32>(stub >> 32),
+                         0};
     }
 }
 
@@ -59,6 +85,8 @@ void load_interrupt_table() {
     asm volatile("lidt %0" ::"m"(table));
 }
 
-const char* exception_name(u64 vector) { return vector < kExceptionCount ? kExceptionNames[vector] : nullptr; }
+const char* exception_name(u64 vector) {
+    return vector < kExceptionCount ? kExceptionNames[vector] : nullptr;
+}
 
 }  // namespace graft::arch

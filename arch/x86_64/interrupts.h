@@ -1,8 +1,9 @@
 // Interrupt vectors and the interrupt descriptor table.
 //
-// Every vector enters permanent code (permanent/entry.S), which keeps for itself: #BP (call sites that are being written),
-// NMI, #DF and #MC (own stacks, fatal), kVectorSync, kVectorStop and kVectorSpurious. All others go up to
-// graft_upcall_interrupt(). All gates keep interrupts off; handlers run on the interrupted stack, but those with an own one.
+// Every vector enters permanent code (permanent/entry.S), which keeps for itself: #BP (call sites that are being
+// written), NMI, #DF and #MC (own stacks, fatal), kVectorSync, kVectorStop and kVectorSpurious. All others go up to
+// graft_upcall_interrupt(). All gates keep interrupts off; handlers run on the interrupted stack, but those with an own
+// one.
 #pragma once
 
 #include "arch/x86_64/interrupt_frame.h"
@@ -40,7 +41,8 @@ inline constexpr u32 kVectorSpurious = 0xff;    // low four bits set: older loca
 // In InterruptFrame::vector of the record that the return hook builds: no vector.
 inline constexpr u32 kVectorReturnHook = GRAFT_VECTOR_RETURN_HOOK;
 
-// Fills the descriptor table (the same for all processors). Context: boot processor, once, before load_interrupt_table().
+// Fills the descriptor table (the same for all processors). Context: boot processor, once, before
+// load_interrupt_table().
 void init_interrupt_table();
 // Context: each processor, interrupts off.
 void load_interrupt_table();

@@ -1,6 +1,6 @@
 // The one map of the kernel's address space. Each region but the image's has a top-level page-table slot of its own
-// (512 GiB), filled once at boot, so that every address space (the kernel's, the text writer's, the one in which processors
-// start) shares the upper half for good.
+// (512 GiB), filled once at boot, so that every address space (the kernel's, the text writer's, the one in which
+// processors start) shares the upper half for good.
 //
 //   0xffff800000000000  direct map   all RAM at physical address + kDirectMap, read-write, never executable;
 //                                    text and read-only data of the image and of sealed patches are read-only in it
@@ -37,10 +37,16 @@ struct PhysRange {
 };
 
 // Where RAM is seen in the direct map. Only for addresses that the memory map calls RAM, below kDirectMapSize.
-constexpr VirtAddr direct_map(PhysAddr address) { return VirtAddr(kDirectMap + address.value); }
+constexpr VirtAddr direct_map(PhysAddr address) {
+    return VirtAddr(kDirectMap + address.value);
+}
 // The inverse; `address` lies in the direct map.
-constexpr PhysAddr direct_map_physical(VirtAddr address) { return PhysAddr{address.value - kDirectMap}; }
+constexpr PhysAddr direct_map_physical(VirtAddr address) {
+    return PhysAddr{address.value - kDirectMap};
+}
 // `address` lies in the image.
-constexpr PhysAddr image_physical(VirtAddr address) { return PhysAddr{address.value - kImageOffset}; }
+constexpr PhysAddr image_physical(VirtAddr address) {
+    return PhysAddr{address.value - kImageOffset};
+}
 
 }  // namespace graft::arch

@@ -1,5 +1,5 @@
-// Numbers that assembly and C++ share: where fields lie in Context, ReturnHook and PerCpu, and the segment selectors. Each
-// is checked against the structure by a static_assert beside it.
+// Numbers that assembly and C++ share: where fields lie in Context, ReturnHook and PerCpu, and the segment selectors.
+// Each is checked against the structure by a static_assert beside it.
 #pragma once
 
 #define GRAFT_CONTEXT_RSP 0

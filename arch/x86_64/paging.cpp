@@ -1,5 +1,5 @@
-// Page tables [intel/vol3 §4.5]: four levels, 4 KiB pages, 2 MiB pages in the direct map. Tables are reached through the
-// direct map, of which the early page tables have the first 4 GiB at the same addresses.
+// Page tables [intel/vol3 §4.5]: four levels, 4 KiB pages, 2 MiB pages in the direct map. Tables are reached through
+// the direct map, of which the early page tables have the first 4 GiB at the same addresses.
 
 #include "arch/x86_64/paging.h"
 
@@ -37,10 +37,14 @@ VirtAddr next_mmio = kMmioRegion.begin;
 
 constexpr u64 rights_of(PageAccess access) {
     switch (access) {
-        case PageAccess::read_only: return kPresent | kNoExecute;
-        case PageAccess::read_write: return kPresent | kWritable | kNoExecute;
-        case PageAccess::read_execute: return kPresent;
-        case PageAccess::device: return kPresent | kWritable | kNoExecute | kWriteThrough | kCacheDisable;
+        case PageAccess::read_only:
+            return kPresent | kNoExecute;
+        case PageAccess::read_write:
+            return kPresent | kWritable | kNoExecute;
+        case PageAccess::read_execute:
+            return kPresent;
+        case PageAccess::device:
+            return kPresent | kWritable | kNoExecute | kWriteThrough | kCacheDisable;
     }
     return 0;
 }
@@ -56,7 +60,9 @@ constexpr unsigned index_at(VirtAddr address, unsigned level) {
     return static_cast<unsigned>(address.value >> (12 + 9 * (level - 1))) % kEntries;
 }
 
-Entry* table_at(u64 entry) { return direct_map(PhysAddr{entry & kAddressMask}).as<Entry>(); }
+Entry* table_at(u64 entry) {
+    return direct_map(PhysAddr{entry & kAddressMask}).as<Entry>();
+}
 
 PhysAddr new_table() {
     PhysAddr page = page_source->allocate_pages(1);
@@ -130,7 +136,9 @@ void clear_pages(VirtAddr at, u64 size) {
 
 // ---- the final address space ----
 
-void must(const PagingResult<void>& result) { GRAFT_ASSERT(result.has_value()); }
+void must(const PagingResult<void>& result) {
+    GRAFT_ASSERT(result.has_value());
+}
 
 void fill_top_slots(VirtAddr begin, u64 size) {
     constexpr u64 kSlot = u64{1} << 39;
@@ -206,7 +214,9 @@ void init_paging(std::span<const PhysRange> ram, PageSource& source) {
     write_cr3(top_table.value);
 }
 
-void set_page_source(PageSource& source) { page_source = &source; }
+void set_page_source(PageSource& source) {
+    page_source = &source;
+}
 
 PagingResult<void> map(VirtAddr at, PhysAddr physical, u64 size, PageAccess access) {
     GRAFT_CHECK(check_range(at, physical, size));
@@ -266,6 +276,8 @@ VirtAddr map_mmio(PhysAddr physical, u64 size) {
     return VirtAddr(at + (physical - first));
 }
 
-PhysAddr kernel_page_table() { return top_table; }
+PhysAddr kernel_page_table() {
+    return top_table;
+}
 
 }  // namespace graft::arch

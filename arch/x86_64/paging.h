@@ -1,11 +1,11 @@
 // Page tables: mapping, protection and translation of pages in the kernel's address space.
 //
-// There is one lower half, empty but for short moments at boot and in the text writer's private space, and one upper half
-// that all address spaces share. Pages are never global, so a reload of CR3 flushes everything.
+// There is one lower half, empty but for short moments at boot and in the text writer's private space, and one upper
+// half that all address spaces share. Pages are never global, so a reload of CR3 flushes everything.
 //
-// Locking: none inside. Whoever changes mappings after boot serialises by a lock of the kernel's. Translation may run at
-// any time (it may see a change half-way: old or new entry, never a mix).
-// Context: any; table pages come from the PageSource, which must be callable there.
+// Locking: none inside. Whoever changes mappings after boot serialises by a lock of the kernel's. Translation may run
+// at any time (it may see a change half-way: old or new entry, never a mix). Context: any; table pages come from the
+// PageSource, which must be callable there.
 #pragma once
 
 #include <span>
@@ -55,20 +55,20 @@ struct Mapping {
     PageAccess access;
 };
 
-// Builds the final address space from the early one and switches this processor to it: image by its segments' rights, the
-// given RAM in the direct map, all top-level slots of the upper half filled. Afterwards nothing is mapped in the lower half.
-// `source` is used from here on for tables until set_page_source().
-// Context: boot processor, once.
+// Builds the final address space from the early one and switches this processor to it: image by its segments' rights,
+// the given RAM in the direct map, all top-level slots of the upper half filled. Afterwards nothing is mapped in the
+// lower half. `source` is used from here on for tables until set_page_source(). Context: boot processor, once.
 void init_paging(std::span<const PhysRange> ram, PageSource& source);
 void set_page_source(PageSource& source);
 
-// Maps `size` bytes (all three page-aligned). On failure nothing stays mapped of the range. No flush is needed: an address
-// that wasn't mapped is in no TLB.
+// Maps `size` bytes (all three page-aligned). On failure nothing stays mapped of the range. No flush is needed: an
+// address that wasn't mapped is in no TLB.
 [[nodiscard]] PagingResult<void> map(VirtAddr at, PhysAddr physical, u64 size, PageAccess access);
 // The pages themselves belong to the caller. Afterwards every TLB that may hold the range must be flushed: see
 // flush_tlbs() in sync.h. The whole range must be mapped by 4 KiB pages.
 [[nodiscard]] PagingResult<void> unmap(VirtAddr at, u64 size);
-// Changes the rights of mapped 4 KiB pages; flush afterwards, as for unmap(). A 2 MiB page of the direct map is split first.
+// Changes the rights of mapped 4 KiB pages; flush afterwards, as for unmap(). A 2 MiB page of the direct map is split
+// first.
 [[nodiscard]] PagingResult<void> protect(VirtAddr at, u64 size, PageAccess access);
 [[nodiscard]] PagingResult<Mapping> translate(VirtAddr address);
 

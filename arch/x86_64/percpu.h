@@ -1,8 +1,8 @@
 // PerCpu: a processor's own block, found through the GS base, with the fields that assembly and generated code use at
 // fixed offsets. The kernel has no user mode, so the GS base always points here and is never swapped.
 //
-// `context`, `patch_state` and `hook_original` mirror the running task's Context. They are written only by this processor
-// with interrupts off: by the context switch and by permanent code that moves or hooks the running task.
+// `context`, `patch_state` and `hook_original` mirror the running task's Context. They are written only by this
+// processor with interrupts off: by the context switch and by permanent code that moves or hooks the running task.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +15,16 @@ namespace graft::arch {
 inline constexpr u32 kMaxProcessors = 64;
 
 struct PerCpu {
-    PerCpu* self;                // read by this_cpu()
-    Context* context;            // of the task that runs here
-    u64 hook_original;           // Context::hook.original of that task: pushed by the return hook's first instruction
-    u64 scratch;                 // for entry assembly
-    u8 patch_state;              // Context::patch_state of that task: compared by trampolines
+    PerCpu* self;       // read by this_cpu()
+    Context* context;   // of the task that runs here
+    u64 hook_original;  // Context::hook.original of that task: pushed by the return hook's first instruction
+    u64 scratch;        // for entry assembly
+    u8 patch_state;     // Context::patch_state of that task: compared by trampolines
     u8 reserved[3];
-    u32 index;                   // 0 .. processor count - 1; 0 is the boot processor
+    u32 index;  // 0 .. processor count - 1; 0 is the boot processor
     u32 apic_id;
-    u32 nesting;                 // depth of interrupt and exception handlers; maskable interrupts never nest
-    void* kernel;                // the kernel's own per-processor data (kernel/processor.h)
+    u32 nesting;   // depth of interrupt and exception handlers; maskable interrupts never nest
+    void* kernel;  // the kernel's own per-processor data (kernel/processor.h)
 };
 
 inline constexpr u32 kPerCpuSelf = GRAFT_PERCPU_SELF;

@@ -18,9 +18,9 @@ namespace {
 
 constexpr u64 kTableRights = 0x3;  // present, writable
 constexpr usize kEntries = 512;
-// Sites of a batch whose rounds are shared. A larger request is done in several batches: the memory is static because this
-// must not fail in the middle.
-constexpr usize kBatch = 256;
+// Sites of a batch whose rounds are shared. A larger request is done in several batches: the memory is static because
+// this must not fail in the middle.
+constexpr usize kBatch = 1024;
 
 using Table = std::array<u64, kEntries>;
 alignas(kPageSize) Table top, upper, middle, bottom;
@@ -29,7 +29,9 @@ std::array<Poke, kBatch> batch;
 // One writer. Pairs: acquire exchange and release store, both in write_sites().
 std::atomic<bool> writing{false};
 
-u64 physical_of(const Table& table) { return image_physical(VirtAddr(&table)).value; }
+u64 physical_of(const Table& table) {
+    return image_physical(VirtAddr(&table)).value;
+}
 
 u64 as_number(const SiteBytes& bytes) {
     u64 value = 0;

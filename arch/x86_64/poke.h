@@ -1,8 +1,8 @@
-// Text writes on running processors: call sites of the image become jumps and NOPs again, in batches. The order of steps is
-// pure/poke_plan.h's; this executes it: four rounds of synchronise_processors() a batch, whatever its size.
+// Text writes on running processors: call sites of the image become jumps and NOPs again, in batches. The order of
+// steps is pure/poke_plan.h's; this executes it: four rounds of synchronise_processors() a batch, whatever its size.
 //
-// Text is never writable where it can be executed: the bytes go through an alias in an address space that only the writer
-// enters, with interrupts off, for a few sites at a time.
+// Text is never writable where it can be executed: the bytes go through an alias in an address space that only the
+// writer enters, with interrupts off, for a few sites at a time.
 #pragma once
 
 #include <span>
@@ -26,7 +26,7 @@ enum class SiteWriteFailure : u8 {
 struct SiteWriteError {
     SiteWriteFailure failure;
     VirtAddr entry;
-    u64 found = 0;     // the five bytes, lowest address in the lowest byte
+    u64 found = 0;  // the five bytes, lowest address in the lowest byte
     u64 expected = 0;
 };
 
@@ -34,9 +34,9 @@ struct SiteWriteError {
 void init_poke();
 
 // When it returns, every processor executes the new bytes, and the table of call sites has the new targets. Fails only
-// before the first write. A breakpoint taken meanwhile goes to the new target: old and new must be equivalent for every task
-// now. `writes` is sorted in place by entry; an entry may occur once.
-// Locking: one caller at a time (asserted). Context: task, interrupts on; doesn't sleep, may be preempted between steps.
+// before the first write. A breakpoint taken meanwhile goes to the new target: old and new must be equivalent for every
+// task now. `writes` is sorted in place by entry; an entry may occur once. Locking: one caller at a time (asserted).
+// Context: task, interrupts on; doesn't sleep, may be preempted between steps.
 [[nodiscard]] Result<void, SiteWriteError> write_sites(std::span<SiteWrite> writes);
 
 }  // namespace graft::arch

@@ -1,5 +1,5 @@
-// Ends the machine: power-off, reset, and QEMU's exit device. None of them returns; what the machine refuses ends in a halt.
-// Context: any; interrupts are turned off.
+// Ends the machine: power-off, reset, and QEMU's exit device. None of them returns; what the machine refuses ends in a
+// halt. Context: any; interrupts are turned off.
 #pragma once
 
 #include "base/types.h"

@@ -51,8 +51,8 @@ void init_block(Block& block, u32 index, u32 apic_id) {
     u64 base = reinterpret_cast<u64>(&block.task_state);
     block.descriptors[kCodeSelector / 8] = kCodeDescriptor;
     block.descriptors[kDataSelector / 8] = kDataDescriptor;
-    block.descriptors[kTssSelector / 8] = (sizeof(TaskState) - 1) | (base & 0xff'ffff) << 16 | kTaskStateType << 40 |
-                                          (base >> 24 & 0xff) << 56;
+    block.descriptors[kTssSelector / 8] =
+        (sizeof(TaskState) - 1) | (base & 0xff'ffff) << 16 | kTaskStateType << 40 | (base >> 24 & 0xff) << 56;
     block.descriptors[kTssSelector / 8 + 1] = base >> 32;
     blocks[index] = &block;
     permanent::processors[index] = &block.cpu;
@@ -108,7 +108,9 @@ void init_boot_processor() {
     permanent::processor_count.store(1, std::memory_order_release);
 }
 
-u32 processor_count() { return permanent::processor_count.load(std::memory_order_acquire); }
+u32 processor_count() {
+    return permanent::processor_count.load(std::memory_order_acquire);
+}
 
 PerCpu& processor(u32 index) {
     GRAFT_ASSERT(index < processor_count());

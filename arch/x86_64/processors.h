@@ -1,7 +1,7 @@
 // The processors: the block of each, how it gets one, and how it is found.
 //
-// Locking: blocks are made by the boot processor before the processor that owns them runs, and never freed; the count only
-// grows, while processors start.
+// Locking: blocks are made by the boot processor before the processor that owns them runs, and never freed; the count
+// only grows, while processors start.
 #pragma once
 
 #include "arch/x86_64/interrupt_frame.h"

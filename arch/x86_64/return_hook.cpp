@@ -9,7 +9,9 @@ namespace {
 constexpr u64 kSlotAlignment = 16;
 constexpr u64 kSlotRemainder = 8;
 
-u64 hook_address() { return reinterpret_cast<u64>(graft_return_hook); }
+u64 hook_address() {
+    return reinterpret_cast<u64>(graft_return_hook);
+}
 
 }  // namespace
 

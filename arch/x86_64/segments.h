@@ -10,8 +10,8 @@ inline constexpr u16 kCodeSelector = GRAFT_CODE_SELECTOR;
 inline constexpr u16 kDataSelector = GRAFT_DATA_SELECTOR;
 inline constexpr u16 kTssSelector = GRAFT_TSS_SELECTOR;
 
-// Stacks that the processor changes to by itself [intel/vol3 §7.7], as entries of the TSS's table. #BP has none: kernel code
-// has no red zone, and a breakpoint inside a handler with such a stack would destroy it.
+// Stacks that the processor changes to by itself [intel/vol3 §7.7], as entries of the TSS's table. #BP has none: kernel
+// code has no red zone, and a breakpoint inside a handler with such a stack would destroy it.
 inline constexpr u8 kIstDoubleFault = 1;
 inline constexpr u8 kIstNmi = 2;
 inline constexpr u8 kIstMachineCheck = 3;

@@ -1,7 +1,7 @@
 // The first serial port, polled: usable from the first line of C++ and in a panic, when nothing else may be.
 //
-// Locking: none; two processors that write at once mix their lines. Once the driver has the port, only panic comes here.
-// Context: any. A port that doesn't answer is given up after a bound, so nothing hangs here.
+// Locking: none; two processors that write at once mix their lines. Once the driver has the port, only panic comes
+// here. Context: any. A port that doesn't answer is given up after a bound, so nothing hangs here.
 #pragma once
 
 #include <string_view>

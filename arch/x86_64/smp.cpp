@@ -47,23 +47,27 @@ struct Start {
 constexpr usize kEntries = 512;
 constexpr u64 kLowLimit = 0x10'0000;
 constexpr u64 kTableRights = 0x3;
-constexpr u64 kLowPageRights = 0x1;  // present, read and execute: it is written through the direct map
-constexpr u64 kInitNs = 10'000'000;  // [intel/vol3 §8.4.4.1]
+constexpr u64 kLowPageRights = 0x1;      // present, read and execute: it is written through the direct map
+constexpr u64 kInitNs = 10'000'000;      // [intel/vol3 §8.4.4.1]
+constexpr u64 kVirtualInitNs = 100'000;  // a virtual processor has no circuits that must settle
 constexpr u64 kStartupNs = 200'000;
 
 using Table = std::array<u64, kEntries>;
-// The address space in which processors start: the kernel's upper half, and the low page at its own address. Below 4 GiB as
-// the image is, since CR3 is loaded before long mode.
+// The address space in which processors start: the kernel's upper half, and the low page at its own address. Below 4
+// GiB as the image is, since CR3 is loaded before long mode.
 alignas(kPageSize) Table top, upper, middle, bottom;
 
 PhysAddr low_page;
 Start start;
-// Whether the processor being started has arrived. Pairs: release in graft_processor_started(), acquire in wait_for_arrival().
+// Whether the processor being started has arrived. Pairs: release in graft_processor_started(), acquire in
+// wait_for_arrival().
 std::atomic<bool> arrived{false};
 // Whether it may go on, being counted. Pairs: release in start_processor(), acquire in graft_processor_started().
 std::atomic<bool> released{false};
 
-u64 physical_of(const Table& table) { return image_physical(VirtAddr(&table)).value; }
+u64 physical_of(const Table& table) {
+    return image_physical(VirtAddr(&table)).value;
+}
 
 LowPage& parameters() {
     u64 offset = static_cast<u64>(graft_low_page_parameters - graft_low_page_begin);
@@ -92,10 +96,15 @@ bool wait_for_arrival(u64 duration_ns) {
     return arrived.load(std::memory_order_acquire);
 }
 
+bool is_virtual() {
+    constexpr u32 kHypervisorPresent = 1u << 31;
+    return (cpuid(1).ecx & kHypervisorPresent) != 0;
+}
+
 bool wake(u32 apic_id) {
     auto startup = permanent::kCommandStartup | static_cast<u32>(low_page.value / kPageSize);
     permanent::send_command(apic_id, permanent::kCommandInit);
-    busy_wait_ns(kInitNs);
+    busy_wait_ns(is_virtual() ? kVirtualInitNs : kInitNs);
     permanent::send_command(apic_id, startup);
     if (wait_for_arrival(kStartupNs)) return true;
     permanent::send_command(apic_id, startup);

@@ -1,5 +1,5 @@
-// Starting the other processors: INIT and two start-up messages [intel/vol3 §8.4.4], a 16-bit page below 1 MiB, then C++ on
-// a given stack.
+// Starting the other processors: INIT and two start-up messages [intel/vol3 §8.4.4], a 16-bit page below 1 MiB, then
+// C++ on a given stack.
 #pragma once
 
 #include "arch/x86_64/paging.h"
@@ -30,7 +30,7 @@ using ProcessorEntry = void (*)(PerCpu& cpu, void* argument);
 // again). Its index is the former processor_count().
 // `stack_top`: 16-byte aligned; belongs to the processor from now on (its idle task's stack, as a rule).
 // Context: boot processor, task or boot, interrupts on or off; the clock must run.
-[[nodiscard]] Result<u32, StartFailure> start_processor(u32 apic_id, VirtAddr stack_top, ProcessorEntry entry, void* argument,
-                                                        PageSource& source);
+[[nodiscard]] Result<u32, StartFailure> start_processor(u32 apic_id, VirtAddr stack_top, ProcessorEntry entry,
+                                                        void* argument, PageSource& source);
 
 }  // namespace graft::arch

@@ -1,8 +1,8 @@
 // What is done to all processors at once: serialise, flush, stand still. Permanent code (permanent/sync.cpp).
 //
-// A round is a number: whoever starts one takes the next number and interrupts the others; each answers by publishing the
-// highest number it has seen, after it has executed a serialising instruction [intel/vol3 §8.3]. So rounds need no lock and
-// may overlap; who waits answers too, also with interrupts off, so two that wait for each other don't hang.
+// A round is a number: whoever starts one takes the next number and interrupts the others; each answers by publishing
+// the highest number it has seen, after it has executed a serialising instruction [intel/vol3 §8.3]. So rounds need no
+// lock and may overlap; who waits answers too, also with interrupts off, so two that wait for each other don't hang.
 //
 // A processor that doesn't answer (it has interrupts off for too long) is never taken for one that has: after
 // kSilenceBoundNs, and after each further such time, it is interrupted by an NMI that records its registers, and

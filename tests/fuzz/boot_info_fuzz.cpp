@@ -1,5 +1,5 @@
-// Boot information and ACPI tables from arbitrary bytes: nothing is read outside them, and the promises of BootInfo hold.
-// The first byte chooses the parser; the rest is memory from address 0 on.
+// Boot information and ACPI tables from arbitrary bytes: nothing is read outside them, and the promises of BootInfo
+// hold. The first byte chooses the parser; the rest is memory from address 0 on.
 
 #include <cstdlib>
 #include <cstring>

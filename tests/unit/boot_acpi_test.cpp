@@ -26,9 +26,9 @@ protected:
         make_table(kXsdt, "XSDT", [](Bytes bytes) { bytes.add<u64>(kMadt).add<u64>(kFadt); });
         make_table(kMadt, "APIC", [](Bytes bytes) {
             bytes.add<u32>(0xfee00000).add<u32>(1);
-            bytes.add<u8>(0).add<u8>(8).add<u8>(0).add<u8>(0).add<u32>(1);                  // processor, apic id 0
-            bytes.add<u8>(0).add<u8>(8).add<u8>(1).add<u8>(7).add<u32>(1);                  // processor, apic id 7
-            bytes.add<u8>(0).add<u8>(8).add<u8>(2).add<u8>(9).add<u32>(0);                  // absent
+            bytes.add<u8>(0).add<u8>(8).add<u8>(0).add<u8>(0).add<u32>(1);                   // processor, apic id 0
+            bytes.add<u8>(0).add<u8>(8).add<u8>(1).add<u8>(7).add<u32>(1);                   // processor, apic id 7
+            bytes.add<u8>(0).add<u8>(8).add<u8>(2).add<u8>(9).add<u32>(0);                   // absent
             bytes.add<u8>(9).add<u8>(16).add<u16>(0).add<u32>(300).add<u32>(2).add<u32>(0);  // x2apic, online capable
             bytes.add<u8>(1).add<u8>(12).add<u8>(0).add<u8>(0).add<u32>(0xfec00000).add<u32>(0);
             bytes.add<u8>(2).add<u8>(10).add<u8>(0).add<u8>(9).add<u32>(20).add<u16>(0xf);  // irq 9: level, active low
@@ -44,7 +44,14 @@ protected:
         put<u8>(fadt, 128, 0xf);
         fix_table(kFadt);
         make_table(kDsdt, "DSDT", [](Bytes bytes) {
-            bytes.zeros(260 - 36 - 2).text("_S5_").add<u8>(0x12).add<u8>(6).add<u8>(4).add<u8>(0x0a).add<u8>(5).add<u8>(0x01);
+            bytes.zeros(260 - 36 - 2)
+                .text("_S5_")
+                .add<u8>(0x12)
+                .add<u8>(6)
+                .add<u8>(4)
+                .add<u8>(0x0a)
+                .add<u8>(5)
+                .add<u8>(0x01);
             bytes.add<u8>(0).add<u8>(0);
         });
     }

@@ -9,7 +9,9 @@ namespace {
 
 using arch::PhysRange;
 
-constexpr PhysRange range(u64 begin, u64 end) { return {PhysAddr{begin}, PhysAddr{end}}; }
+constexpr PhysRange range(u64 begin, u64 end) {
+    return {PhysAddr{begin}, PhysAddr{end}};
+}
 
 class EarlyMemoryTest : public ::testing::Test {
 protected:
@@ -37,8 +39,8 @@ TEST_F(EarlyMemoryTest, LeavesOutLowMemoryAndImage) {
 TEST_F(EarlyMemoryTest, LeavesOutModulesByWholePages) {
     add_module(0x400001, 0x400fff);
     add_module(0x7fff000, 0x8000000);
-    EXPECT_EQ(free_ranges(), (std::vector{range(0x100000, 0x200000), range(0x300000, 0x400000),
-                                          range(0x401000, 0x7fff000)}));
+    EXPECT_EQ(free_ranges(),
+              (std::vector{range(0x100000, 0x200000), range(0x300000, 0x400000), range(0x401000, 0x7fff000)}));
 }
 
 TEST_F(EarlyMemoryTest, BelievesTheStricterOfTwoEntries) {

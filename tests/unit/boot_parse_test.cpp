@@ -162,7 +162,9 @@ TEST_F(Multiboot2, RefusesMapEntriesThatAreTooSmall) {
     EXPECT_EQ(parse().error().failure, BootFailure::bad_tag);
 }
 
-TEST_F(Multiboot2, RefusesToGoWithoutAMap) { EXPECT_EQ(parse().error().failure, BootFailure::no_memory_map); }
+TEST_F(Multiboot2, RefusesToGoWithoutAMap) {
+    EXPECT_EQ(parse().error().failure, BootFailure::no_memory_map);
+}
 
 // ---- PVH ----
 
@@ -170,15 +172,28 @@ class Pvh : public ::testing::Test {
 protected:
     Pvh() {
         Bytes(memory_.at(0x1000))
-            .add<u32>(boot::kPvhMagic).add<u32>(1).add<u32>(0).add<u32>(1)  // magic, version, flags, modules
-            .add<u64>(0x2000).add<u64>(0x3000).add<u64>(0xf5000)            // modules, command line, rsdp
-            .add<u64>(0x4000).add<u32>(2).add<u32>(0);                      // map, its count
+            .add<u32>(boot::kPvhMagic)
+            .add<u32>(1)
+            .add<u32>(0)
+            .add<u32>(1)  // magic, version, flags, modules
+            .add<u64>(0x2000)
+            .add<u64>(0x3000)
+            .add<u64>(0xf5000)  // modules, command line, rsdp
+            .add<u64>(0x4000)
+            .add<u32>(2)
+            .add<u32>(0);  // map, its count
         Bytes(memory_.at(0x2000)).add<u64>(0x500000).add<u64>(0x100).add<u64>(0x3100).add<u64>(0);
         Bytes(memory_.at(0x3000)).text("log=debug").add<u8>(0);
         Bytes(memory_.at(0x3100)).text("module").add<u8>(0);
         Bytes(memory_.at(0x4000))
-            .add<u64>(0).add<u64>(0x9fc00).add<u32>(1).add<u32>(0)
-            .add<u64>(0x100000).add<u64>(0x7f00000).add<u32>(1).add<u32>(0);
+            .add<u64>(0)
+            .add<u64>(0x9fc00)
+            .add<u32>(1)
+            .add<u32>(0)
+            .add<u64>(0x100000)
+            .add<u64>(0x7f00000)
+            .add<u32>(1)
+            .add<u32>(0);
     }
 
     Result<void, boot::BootError> parse() { return boot::parse_pvh(memory_, PhysAddr{0x1000}, info_); }

@@ -34,7 +34,8 @@ void write_apic(u32 offset, u32 value) {
 
 void send_command(u32 apic_id, u32 command) {
     if (is_x2apic) {
-        // A write to an MSR of x2APIC mode isn't serialising: what was stored before must be visible before the message is.
+        // A write to an MSR of x2APIC mode isn't serialising: what was stored before must be visible before the message
+        // is.
         asm volatile("mfence\n\tlfence" ::: "memory");
         write_msr(kMsrX2ApicCommand, u64{apic_id} << 32 | command);
         return;
@@ -48,7 +49,9 @@ void send_command(u32 apic_id, u32 command) {
 
 }  // namespace permanent
 
-void end_of_interrupt() { permanent::write_apic(permanent::kApicEoi, 0); }
+void end_of_interrupt() {
+    permanent::write_apic(permanent::kApicEoi, 0);
+}
 
 void send_interrupt(u32 processor_index, u32 vector) {
     permanent::send_command(permanent::processors[processor_index]->apic_id, permanent::kCommandFixed | vector);

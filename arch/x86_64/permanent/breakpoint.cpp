@@ -1,5 +1,6 @@
-// Breakpoints: part of the protocol by which call sites are written (pure/poke_plan.h). A breakpoint at a known site goes to
-// the site's current target, whatever the bytes there say by now; it never tries again, and a known site is never fatal.
+// Breakpoints: part of the protocol by which call sites are written (pure/poke_plan.h). A breakpoint at a known site
+// goes to the site's current target, whatever the bytes there say by now; it never tries again, and a known site is
+// never fatal.
 
 #include "arch/x86_64/call_sites.h"
 #include "arch/x86_64/permanent/state.h"
@@ -40,8 +41,12 @@ bool redirect_breakpoint(InterruptFrame* frame) {
 
 }  // namespace permanent
 
-u64 breakpoints_at_call_sites() { return permanent::breakpoints_taken.load(std::memory_order_relaxed); }
+u64 breakpoints_at_call_sites() {
+    return permanent::breakpoints_taken.load(std::memory_order_relaxed);
+}
 
-CallSite* find_call_site(VirtAddr entry) { return permanent::find(entry.value); }
+CallSite* find_call_site(VirtAddr entry) {
+    return permanent::find(entry.value);
+}
 
 }  // namespace graft::arch

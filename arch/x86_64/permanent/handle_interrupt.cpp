@@ -1,5 +1,5 @@
-// The first C++ of interrupts, hooks and new tasks, and the last: what patchable code has decided about the running task is
-// written here, after its last frame has gone.
+// The first C++ of interrupts, hooks and new tasks, and the last: what patchable code has decided about the running
+// task is written here, after its last frame has gone.
 
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/interrupts.h"

@@ -1,5 +1,5 @@
-// What permanent code shares among its files, and with the ordinary code that sets it up. Plain variables: nothing here may
-// be reached through a function with a call site.
+// What permanent code shares among its files, and with the ordinary code that sets it up. Plain variables: nothing here
+// may be reached through a function with a call site.
 #pragma once
 
 #include <atomic>
@@ -26,8 +26,9 @@ struct alignas(64) SyncState {
 
 extern SyncState sync_states[kMaxProcessors];
 extern PerCpu* processors[kMaxProcessors];
-extern std::atomic<u32> processor_count;  // pairs: release in smp.cpp when a processor has arrived, acquire in all readers
-extern u64 silence_bound_tsc;             // kSilenceBoundNs in TSC ticks; 0 until the clock runs: nothing is reported
+extern std::atomic<u32>
+    processor_count;           // pairs: release in smp.cpp when a processor has arrived, acquire in all readers
+extern u64 silence_bound_tsc;  // kSilenceBoundNs in TSC ticks; 0 until the clock runs: nothing is reported
 
 // The local APIC: registers mapped here, or by MSRs.
 extern volatile u32* local_apic;
@@ -60,12 +61,13 @@ inline constexpr u32 kApicTimerDivide = 0x3e0;
 
 u32 read_apic(u32 offset);
 void write_apic(u32 offset, u32 value);
-// Delivery mode and vector as in the command register's low word [intel/vol3 §10.6.1]; waits until the message was taken.
+// Delivery mode and vector as in the command register's low word [intel/vol3 §10.6.1]; waits until the message was
+// taken.
 void send_command(u32 apic_id, u32 command);
-inline constexpr u32 kCommandFixed = 0x4000;     // plus the vector; bit 14: assert
+inline constexpr u32 kCommandFixed = 0x4000;  // plus the vector; bit 14: assert
 inline constexpr u32 kCommandNmi = 0x4400;
 inline constexpr u32 kCommandInit = 0x4500;
-inline constexpr u32 kCommandStartup = 0x4600;   // plus the page number
+inline constexpr u32 kCommandStartup = 0x4600;  // plus the page number
 
 // Executes a serialising instruction, follows flush requests, and publishes that. Interrupts off.
 void answer();

@@ -128,7 +128,9 @@ void handle_nmi(InterruptFrame* frame) {
 
 }  // namespace permanent
 
-void synchronise_processors() { permanent::run_round(); }
+void synchronise_processors() {
+    permanent::run_round();
+}
 
 void flush_tlbs() {
     permanent::flush_generation.fetch_add(1, std::memory_order_acq_rel);

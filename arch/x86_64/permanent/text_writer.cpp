@@ -13,7 +13,7 @@ volatile u64* poke_entry;
 
 namespace {
 
-constexpr usize kSitesAtOnce = 16;  // with interrupts off: some microseconds
+constexpr usize kSitesAtOnce = 16;                // with interrupts off: some microseconds
 constexpr u64 kAliasRights = u64{1} << 63 | 0x3;  // present, writable, not executable [intel/vol3 table 4-20]
 
 void write_one(PokeStep step, const Poke& poke) {

@@ -92,7 +92,7 @@ void add_processor(AcpiInfo& info, u32 apic_id, u32 flags) {
 
 void add_override(AcpiInfo& info, u8 irq, u32 gsi, u16 flags) {
     if (info.override_count == kMaxOverrides) return;
-    bool active_low = (flags & 3) == 3;           // 0: as the bus has it, which for ISA is active high
+    bool active_low = (flags & 3) == 3;            // 0: as the bus has it, which for ISA is active high
     bool level_triggered = (flags >> 2 & 3) == 3;  // 0: as the bus has it, which for ISA is edge
     info.overrides[info.override_count++] = {irq, gsi, level_triggered, active_low};
 }
@@ -246,8 +246,7 @@ Result<AcpiInfo, AcpiError> parse_acpi(const MemoryReader& memory, PhysAddr rsdp
     if (!list.is(root.entry_size == 8 ? "XSDT" : "RSDT"))
         return fail(AcpiError{AcpiFailure::bad_signature, list.address});
     u32 count = (list.length - static_cast<u32>(kHeaderSize)) / root.entry_size;
-    if (count > kMaxRootEntries)
-        return fail(AcpiError{AcpiFailure::bad_length, list.address, count, kMaxRootEntries});
+    if (count > kMaxRootEntries) return fail(AcpiError{AcpiFailure::bad_length, list.address, count, kMaxRootEntries});
 
     AcpiInfo info;
     bool has_madt = false;

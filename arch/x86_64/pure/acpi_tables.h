@@ -26,7 +26,7 @@ inline constexpr usize kMaxAcpiProcessors = 64;
 inline constexpr usize kMaxIoApics = 8;
 inline constexpr usize kMaxOverrides = 16;
 inline constexpr u32 kMaxAcpiTableSize = 4 * 1024 * 1024;  // larger ones are refused
-inline constexpr u32 kMaxRootEntries = 256;            // of the RSDT or XSDT; more are refused
+inline constexpr u32 kMaxRootEntries = 256;                // of the RSDT or XSDT; more are refused
 
 struct AcpiProcessor {
     u32 apic_id;
@@ -75,13 +75,13 @@ struct AcpiInfo {
 };
 
 enum class AcpiFailure : u8 {
-    no_rsdp,         // no root pointer at the address, or none found
-    bad_checksum,    // of the root pointer or a table
-    bad_length,      // shorter than its header, or over the limits above
-    unreadable,      // memory there can't be read
-    bad_signature,   // the root table is neither RSDT nor XSDT
-    no_madt,         // without it nothing is known about processors
-    bad_entry,       // an entry of the MADT runs over its end
+    no_rsdp,        // no root pointer at the address, or none found
+    bad_checksum,   // of the root pointer or a table
+    bad_length,     // shorter than its header, or over the limits above
+    unreadable,     // memory there can't be read
+    bad_signature,  // the root table is neither RSDT nor XSDT
+    no_madt,        // without it nothing is known about processors
+    bad_entry,      // an entry of the MADT runs over its end
 };
 
 struct AcpiError {
@@ -94,8 +94,8 @@ struct AcpiError {
 // Looks for the root pointer's signature at every 16 bytes of the range; checksum verified.
 [[nodiscard]] Result<PhysAddr, AcpiError> find_rsdp(const MemoryReader& memory, PhysAddr begin, PhysAddr end);
 
-// Reads everything from the root pointer on. A missing or damaged FADT or DSDT only leaves its fields empty; the MADT must
-// be there.
+// Reads everything from the root pointer on. A missing or damaged FADT or DSDT only leaves its fields empty; the MADT
+// must be there.
 [[nodiscard]] Result<AcpiInfo, AcpiError> parse_acpi(const MemoryReader& memory, PhysAddr rsdp);
 
 }  // namespace graft::arch
