@@ -3,7 +3,8 @@
 //   1  the machine     boot information, ACPI, page tables, clock, interrupt controllers, text writer
 //   2  the kernel      memory, code map, call sites; its own tasks; the other processors
 //   3  patching        the registry over the kernel's machine, and the worker that completes transitions
-//   4  the application, and the patches that the loader brought along as modules
+//   4  the control tree on the second serial port
+//   5  the application, and the patches that the loader brought along as modules
 //
 // Everything up to the last line runs on the boot processor with interrupts off; from there on there are only tasks.
 
@@ -13,6 +14,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/serial_early.h"
 #include "boot/machine_start.h"
+#include "control/control_service.h"
 #include "drivers/uart16550.h"
 #include "kernel/app.h"
 #include "kernel/console.h"
@@ -70,6 +72,16 @@ void start_console() {
     kernel::start_console_task();
 }
 
+// The second serial port carries the control tree; a machine without one runs without it.
+void start_control() {
+    static drivers::Uart16550 port(drivers::kCom2Port, drivers::kCom2Irq);
+    if (!port.start()) {
+        kernel::log(kernel::LogLevel::warning, "no second serial port: the system can't be controlled from outside");
+        return;
+    }
+    (void)control::start_control_service(port);  // a failure is in the log
+}
+
 [[noreturn]] void start(u32 magic, PhysAddr where) {
     arch::init_early_serial();
     read_boot_information(magic, where);
@@ -83,6 +95,7 @@ void start_console() {
     kernel::start_tasks();
     start_console();
     kernel::start_patch_service();
+    start_control();
     take_boot_patches();
     u32 processors = start_other_processors();
     kernel::log_parts(kernel::LogLevel::info, processors, processors == 1 ? " processor runs" : " processors run");
