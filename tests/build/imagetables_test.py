@@ -58,6 +58,7 @@ helper:
     ret
     .cfi_endproc
     .size helper, . - helper
+    .data
     .quad work, fixed
 """
 
@@ -124,6 +125,9 @@ def main():
              changed("other:\n    .cfi_startproc", "other:\n").replace("    ret\n    .cfi_endproc\n    .size other", "    ret\n .size other"),
              "graft_upcall_up+0x0: no frame description")
         rows("a function without a size", changed("    .size helper, . - helper\n", ""), "helper: function without a size")
+
+        rows("code without a name", changed("    .size helper, . - helper\n", "    .size helper, . - helper\n pushq %rax\n ret\n"),
+             ": code that belongs to no function")
 
         first, second = case.build(GOOD, folder), case.build(GOOD, folder, b"1234")
         code, output = case.ask("check-link", first, second)

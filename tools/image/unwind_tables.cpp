@@ -215,6 +215,30 @@ void check_function(const ElfImage& image, const Rows& rows, const Function& fun
         report(function.entry, "bytes can't be decoded to the end");
 }
 
+// Between functions there may be padding only: code that no symbol covers would escape every other check.
+void check_gaps(const ElfImage& image, const FunctionList& functions, std::vector<std::string>& findings) {
+    const AddressRange text = image.range("__text_begin", "__text_end");
+    u64 covered = text.begin.value;
+    auto check = [&](u64 end) {
+        if (end <= covered) return;
+        Function gap;
+        gap.entry = covered;
+        gap.size = end - covered;
+        bool padding = true;
+        bool decoded = FunctionList::for_each_instruction(image, gap, [&](const Instruction& instruction) {
+            auto mnemonic = instruction.decoded.mnemonic;
+            if (mnemonic != ZYDIS_MNEMONIC_NOP && mnemonic != ZYDIS_MNEMONIC_INT3) padding = false;
+        });
+        if (!decoded || !padding) findings.push_back(hex_text(covered) + ": code that belongs to no function");
+    };
+    for (const auto& [entry, function] : functions.all()) {
+        if (!text.contains(VirtAddr(entry))) continue;
+        check(entry);
+        covered = std::max(covered, entry + function.size);
+    }
+    check(text.end.value);
+}
+
 }  // namespace
 
 std::vector<std::string> check_rows(const ElfImage& image, const FunctionList& functions) {
@@ -228,6 +252,7 @@ std::vector<std::string> check_rows(const ElfImage& image, const FunctionList& f
         }
         check_function(image, rows, function, findings);
     }
+    check_gaps(image, functions, findings);
     return findings;
 }
 

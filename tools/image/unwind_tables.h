@@ -13,7 +13,8 @@ namespace graft::tools {
 std::vector<formats::ImageFrame> read_frames(const ElfImage& image);
 
 // For each function above image_base: it has a frame description that covers all of it, and each instruction that
-// changes rsp is followed by the row that this asks for. One line a finding.
+// changes rsp is followed by the row that this asks for. Text that belongs to no function is padding. One line a
+// finding.
 std::vector<std::string> check_rows(const ElfImage& image, const FunctionList& functions);
 
 }  // namespace graft::tools
