@@ -4,6 +4,7 @@
 
 namespace graft::control {
 
+using formats::LinkEnd;
 using formats::LinkState;
 using formats::Nanoseconds;
 
@@ -50,12 +51,11 @@ void SerialService::heed_restart() {
     server_.reset();
     pending_begin_ = 0;
     pending_end_ = 0;
-    if (link_.state() == LinkState::attached) {
-        system_.note("control: a client has attached");
-        return;
-    }
+    // Clients come and go with every command of a user; only one that is lost is worth the log.
+    bool is_lost = link_.state() == LinkState::ended && link_.end() != LinkEnd::closed_by_peer;
+    if (!is_lost) return;
     Text<128> text;
-    text.append("control: the client has gone: ", formats::describe(link_.end()));
+    text.append("control: the client is lost: ", formats::describe(link_.end()));
     system_.note(text.view());
 }
 

@@ -44,7 +44,7 @@ std::vector<std::byte> next_message(std::span<const std::byte>& input) {
 
 void attach(control::Server& server) {
     std::byte bytes[256];
-    auto size = np::encode({np::kNoTag, np::Tversion{8216, "9P2000.u"}}, np::Dialect::with_unix, bytes);
+    auto size = np::encode({np::kNoTag, np::Tversion{1024, "9P2000.u"}}, np::Dialect::with_unix, bytes);
     server.receive(std::span(bytes).first(*size));
     size = np::encode({1, np::Tattach{0, np::kNoFid, "", "", 0}}, np::Dialect::with_unix, bytes);
     server.receive(std::span(bytes).first(*size));
@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     system.add_patch("fix");
     system.log.push_back("line");
     control::ControlTree tree(system, 64 * 1024);
-    control::Server server(tree);
+    control::Server server(tree, {.max_message = 1024, .max_fids = 16, .max_memory = 8192});
     if (!server.allocate()) return 0;
     attach(server);
     while (!input.empty()) {
