@@ -72,8 +72,9 @@ void start_console() {
     kernel::start_console_task();
 }
 
-// The second serial port carries the control tree; a machine without one runs without it.
+// The second serial port carries the control tree; a machine without one runs without it, and so does `control=off`.
 void start_control() {
+    if (!arguments.flag("control", true)) return;
     static drivers::Uart16550 port(drivers::kCom2Port, drivers::kCom2Irq);
     if (!port.start()) {
         kernel::log(kernel::LogLevel::warning, "no second serial port: the system can't be controlled from outside");

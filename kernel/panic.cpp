@@ -88,6 +88,12 @@ void print_frame(u32 number, VirtAddr pc) {
     print(line);
 }
 
+void print_repetition(u32 times) {
+    Line line;
+    line.append("     the same ", times, times == 1 ? " time more\n" : " times more\n");
+    print(line);
+}
+
 void print_stack(const Task& task, const arch::InterruptFrame& frame) {
     arch::DirectStackReader memory;
     arch::StackSegments segments = segments_for(task);
@@ -95,11 +101,21 @@ void print_stack(const Task& task, const arch::InterruptFrame& frame) {
     arch::Walker walker(code_map(), memory, segments, registers_of(frame), hooked, true);
     arch::Frame found;
     u32 number = 0;
-    while (walker.next(found)) {
-        if (number < kMaxShownFrames) print_frame(number, found.lookup_pc);
-        ++number;
+    u32 shown = 0;
+    u32 repeated = 0;
+    VirtAddr last{};
+    for (; walker.next(found); ++number) {
+        if (found.lookup_pc == last) {
+            ++repeated;
+            continue;
+        }
+        last = found.lookup_pc;
+        if (shown++ == kMaxShownFrames) break;
+        if (repeated != 0) print_repetition(repeated);
+        repeated = 0;
+        print_frame(number, last);
     }
-    if (walker.complete()) return;
+    if (walker.complete() || shown > kMaxShownFrames) return;
     Line line;
     line.append("  stack not walked to its end: ", arch::name_of(walker.why()), " at ", hex(walker.pc().value, 16), "\n");
     print(line);

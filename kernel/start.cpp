@@ -59,7 +59,10 @@ void apply_command_line(const CommandLine& arguments) {
         log_parts(LogLevel::warning, "command line: log=", *level, " is none of debug, info, warning, error");
     }
     auto action = arguments.value("panic");
-    if (!action) return;
+    if (!action) {
+        if (arguments.value("exit") == "debug") set_panic_action(PanicAction::exit);
+        return;
+    }
     if (*action == "exit") {
         set_panic_action(PanicAction::exit);
     } else if (*action == "reboot") {

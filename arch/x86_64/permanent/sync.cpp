@@ -104,6 +104,9 @@ void stand_still(const InterruptFrame* frame) {
     SyncState& own = sync_states[this_cpu().index];
     // A message may arrive after its reason is gone.
     if (!stop_wanted.load(std::memory_order_acquire)) return;
+    // The task's SSE registers are to be seen in memory, too, by whoever searches it meanwhile.
+    Context* context = this_cpu().context;
+    if (context && context->fpu) asm volatile("fxsave64 (%0)" ::"r"(context->fpu) : "memory");
     own.stopped.store(frame, std::memory_order_release);
     while (stop_wanted.load(std::memory_order_acquire)) {
         answer_if_asked();

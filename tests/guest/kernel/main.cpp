@@ -1,4 +1,5 @@
-// Tests of the kernel in the image: KTAP on the console. `test=stack-overflow` and `test=panic` end in a panic that the
+// Tests of the kernel in the image: KTAP on the console. With `control=off` the second serial port is tested, too;
+// `test=stack-overflow` and `test=panic` end in a panic that the
 // runner expects.
 
 #include "kernel/app.h"
@@ -45,7 +46,8 @@ constexpr Entry kTests[] = {
     {"ten thousand tasks", ten_thousand_tasks},
 };
 
-void run_all() {
+void run_all(bool second_port_is_free) {
+    use_second_port = second_port_is_free;
     Ktap ktap(sizeof(kTests) / sizeof(kTests[0]));
     for (const Entry& entry : kTests) ktap.run(entry.name, entry.test);
     kernel::exit_with(ktap.failed() == 0 ? kernel::kExitSuccess : kernel::kExitFailure);
@@ -72,6 +74,6 @@ void app_main(const graft::kernel::CommandLine& arguments) {
     } else if (test == "panic") {
         graft::kernel::panic("asked for");
     } else {
-        graft::tests::run_all();
+        graft::tests::run_all(!arguments.flag("control", true));
     }
 }

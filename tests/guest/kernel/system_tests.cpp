@@ -154,6 +154,7 @@ const char* statics_have_guards() {
 // ---- the second serial port, its output looped back inside the chip ----
 
 const char* serial_loopback() {
+    if (!use_second_port) return nullptr;
     static drivers::Uart16550 port(drivers::kCom2Port, drivers::kCom2Irq);
     if (!port.start()) return nullptr;  // not every machine has one
     constexpr u16 kModemControl = drivers::kCom2Port + 4;

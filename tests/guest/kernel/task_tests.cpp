@@ -245,7 +245,7 @@ const char* sse_state_is_kept() {
     for (u32 i = 0; i < sums.size(); ++i) {
         sums[i].step = 0.5 * (i + 1);
         TaskOptions options;
-        options.processors = 1 + i % 2;
+        options.processors = u64{1} << i % (kernel::processor_count() < 2 ? 1 : 2);  // several share one
         auto handle = kernel::create_task(add_up, &sums[i], options);
         KTAP_CHECK(handle);
         handles[i] = std::move(*handle);

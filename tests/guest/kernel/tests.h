@@ -32,5 +32,6 @@ const char* symbols_are_found();
 const char* stacks_are_walked();
 const char* statics_have_guards();
 const char* serial_loopback();
+inline bool use_second_port = false;  // set before the tests run: the port isn't the control link's
 
 }  // namespace graft::tests
