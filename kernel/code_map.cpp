@@ -70,7 +70,8 @@ public:
 
     arch::KnownFrame known_frame(VirtAddr pc) const override {
         if (tables->text().contains(pc)) {
-            if (pc == return_hook()) return arch::KnownFrame::return_hook;
+            AddressRange hook{VirtAddr(graft_return_hook), VirtAddr(graft_return_hook_end)};
+            if (hook.contains(pc)) return arch::KnownFrame::return_hook;
             AddressRange entry{VirtAddr(arch_task_entry()), VirtAddr(arch_task_entry_end())};
             return entry.contains(pc) ? arch::KnownFrame::task_entry : arch::KnownFrame::none;
         }
