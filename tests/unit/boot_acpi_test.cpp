@@ -166,7 +166,7 @@ TEST_F(Acpi, RefusesATableShorterThanItsHeader) {
 }
 
 TEST_F(Acpi, RefusesATableThatIsTooLong) {
-    put<u32>(memory_.at(kMadt), 4, kMaxTableSize + 1);
+    put<u32>(memory_.at(kMadt), 4, kMaxAcpiTableSize + 1);
     EXPECT_EQ(failure(), AcpiFailure::bad_length);
 }
 
