@@ -22,7 +22,9 @@ constinit Processor processors[arch::kMaxProcessors]{};
 // Release at adopt_processor() pairs with acquire in processor_count(): who sees the count sees the processor's fields.
 constinit std::atomic<u32> adopted{0};
 
-u64 bit_of(const Processor& processor) { return u64{1} << processor.index; }
+u64 bit_of(const Processor& processor) {
+    return u64{1} << processor.index;
+}
 
 // An interrupt that is due earlier anyway sets the timer anew; so a storm of switches doesn't touch the hardware.
 void set_timer_for(Processor& self, u64 now) {
@@ -171,14 +173,16 @@ void request_reschedule(Processor& processor) {
 }
 
 Processor& choose_processor(const Task& task, Processor& last) {
+    constexpr u32 kNotYet = 1u << 30;
     bool may_stay = (task.processors & bit_of(last)) != 0;
     if (may_stay && last.load.load(std::memory_order_relaxed) == 0) return last;
     Processor* best = may_stay ? &last : nullptr;
     u32 count = processor_count();
     for (u32 i = 0; i < count; ++i) {
         Processor& candidate = processors[i];
-        if ((task.processors & bit_of(candidate)) == 0 || !candidate.idle) continue;
-        u32 load = candidate.load.load(std::memory_order_relaxed);
+        if ((task.processors & bit_of(candidate)) == 0) continue;
+        // One that doesn't run tasks yet is only chosen when no other is allowed: it will find the task when it does.
+        u32 load = candidate.idle ? candidate.load.load(std::memory_order_relaxed) : kNotYet;
         if (load == 0) return candidate;
         // Moving a task costs something: only for a clear gain.
         u32 best_load = best ? best->load.load(std::memory_order_relaxed) : ~u32{0};
@@ -205,7 +209,8 @@ void enqueue_waking(Processor& target, Task& task) {
 // One round of the idle task; an interrupt that makes a task ready switches at its exit.
 void idle_round() {
     arch::disable_interrupts();
-    if (this_processor().reschedule.load(std::memory_order_relaxed)) {  // set on this processor or seen by its interrupt
+    // Set by this processor, or about to be seen by the interrupt that goes with it.
+    if (this_processor().reschedule.load(std::memory_order_relaxed)) {
         arch::enable_interrupts();
         yield();
         return;
@@ -219,9 +224,13 @@ void idle_loop(void*) {
 
 }  // namespace
 
-u32 processor_count() { return adopted.load(std::memory_order_acquire); }
+u32 processor_count() {
+    return adopted.load(std::memory_order_acquire);
+}
 
-Processor& processor(u32 index) { return processors[index]; }
+Processor& processor(u32 index) {
+    return processors[index];
+}
 
 void adopt_processor(arch::PerCpu& cpu) {
     Processor& self = processors[cpu.index];
@@ -353,7 +362,9 @@ TaskQueueGuard::TaskQueueGuard(Task& task) : task_(task) {
     }
 }
 
-TaskQueueGuard::~TaskQueueGuard() { processor_->queue_lock.release(); }
+TaskQueueGuard::~TaskQueueGuard() {
+    processor_->queue_lock.release();
+}
 
 }  // namespace graft::kernel
 
