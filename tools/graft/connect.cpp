@@ -133,6 +133,7 @@ Outcome<UniqueFd> connect_tcp(const Connect& connect, const Deadline& deadline) 
 
 Outcome<UniqueFd> listen_unix(const Connect& connect) {
     UnixAddress address = GRAFT_TRY(unix_address(connect.path));
+    if (open_connection(connect, Deadline())) return refused(connect.text() + ": in use");
     struct stat status{};
     bool stale = ::stat(connect.path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
     if (stale) ::unlink(connect.path.c_str());

@@ -11,6 +11,8 @@ namespace graft::tool {
 namespace {
 
 constexpr u64 kLoadAddress = 0x100000;
+constexpr u8 kDelayPort = 0x80;  // takes everything and does nothing
+constexpr u32 kWrites = 5000;
 constexpr u32 kNotePhys32Entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY: 32-bit physical entry of a direct boot
 
 struct Layout {
@@ -23,7 +25,7 @@ struct Layout {
         u32 entry;
         u32 padding;
     } note;
-    u8 code[16];
+    u8 code[24];
 };
 
 Elf64_Phdr segment(u32 type, u32 flags, u64 offset, u64 size) {
@@ -60,9 +62,25 @@ std::string probe_guest() {
     layout.note.entry = kLoadAddress + offsetof(Layout, code);
 
     const u8 code[] = {
-        0xb8, kGuestSuccess, 0,    0, 0,  // mov $kGuestSuccess, %eax
-        0xe7, 0xf4,                       // out %eax, $0xf4
-        0xf4, 0xeb,          0xfd,        // hlt; jmp to the hlt
+        0xb9,
+        kWrites & 0xff,
+        kWrites >> 8,
+        0,
+        0,  // mov $kWrites, %ecx
+        0xe6,
+        kDelayPort,  // again: out %al, $kDelayPort
+        0xe2,
+        0xfc,  // loop again
+        0xb8,
+        kGuestSuccess,
+        0,
+        0,
+        0,  // mov $kGuestSuccess, %eax
+        0xe7,
+        0xf4,  // out %eax, $0xf4
+        0xf4,
+        0xeb,
+        0xfd,  // hlt; jmp to the hlt
     };
     static_assert(sizeof(code) <= sizeof(layout.code));
     std::memcpy(layout.code, code, sizeof(code));
