@@ -113,13 +113,16 @@ bool Corruptor::replace_frame_pointer(u64 where, i64 distance) {
     return true;
 }
 
-// Whether the function whose return address is shadow_[index] keeps its caller's frame pointer right below it.
+// By what the function whose return address is shadow_[index] is found.
+VirtAddr Corruptor::lookup_pc(usize index) const {
+    if (index + 1 == shadow_.size()) return VirtAddr(good_.get(arch::Register::rip));
+    const ShadowFrame& callee = shadow_[index + 1];
+    return VirtAddr(callee.interrupt ? callee.pc : callee.pc - 1);
+}
+
+// Whether that function keeps its caller's frame pointer right below its return address.
 bool Corruptor::saves_frame_pointer(usize index) const {
-    VirtAddr pc(good_.get(arch::Register::rip));
-    if (index + 1 < shadow_.size()) {
-        const ShadowFrame& callee = shadow_[index + 1];
-        pc = VirtAddr(callee.interrupt ? callee.pc : callee.pc - 1);
-    }
+    VirtAddr pc = lookup_pc(index);
     auto fde = kernel::code_map().find(pc);
     if (!fde) return false;
     auto row = arch::find_row(*fde, pc);
@@ -166,8 +169,11 @@ bool Corruptor::apply(Corruption kind, u64 where) {
         case Corruption::return_is_hook_without_record:
             return replace_return(where, reinterpret_cast<u64>(graft_return_hook));
         case Corruption::hook_record_without_hook: {
-            const ShadowFrame& frame = shadow_[where % shadow_.size()];
-            if (frame.interrupt || hook_.slot || !word(frame.slot)) return false;
+            usize index = where % shadow_.size();
+            const ShadowFrame& frame = shadow_[index];
+            // The hook routine's own frame is just so while the hook fires.
+            bool in_hook = kernel::code_map().known_frame(lookup_pc(index)) == arch::KnownFrame::return_hook;
+            if (frame.interrupt || in_hook || hook_.slot || !word(frame.slot)) return false;
             hook_ = {VirtAddr(frame.slot), VirtAddr(frame.pc)};
             return true;
         }

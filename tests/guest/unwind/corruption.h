@@ -67,6 +67,7 @@ private:
     u64* word(u64 slot);
     bool replace_return(u64 where, u64 value);
     bool replace_frame_pointer(u64 where, i64 distance);
+    VirtAddr lookup_pc(usize index) const;
     bool saves_frame_pointer(usize index) const;
     bool replace_saved_stack_pointer(u64 value);
     bool break_table(u64 where, Table how);

@@ -107,9 +107,10 @@ private:
 void print_remarks(const Stepper& done) {
     const Counters& counters = done.counters();
     Text<800> text;
-    text.append("# frames ", counters.frames, ", walks of the other task ", counters.others, ", interrupts ",
-                counters.interrupts, ", switches ", counters.switches, ", hooks ", counters.hooks, ", fired ",
-                counters.hooks_fired, ", steps in a trampoline ", counters.in_trampoline, "\n");
+    text.append("# frames ", counters.frames, ", with interrupts on ", counters.interruptible,
+                ", walks of the other task ", counters.others, ", interrupts ", counters.interrupts, ", switches ",
+                counters.switches, ", hooks ", counters.hooks, ", fired ", counters.hooks_fired,
+                ", steps in a trampoline ", counters.in_trampoline, "\n");
     u64 flips = counters.flips == 0 ? 1 : counters.flips;
     text.append("# single-bit flips ", counters.flips, ", refused ", counters.flips_refused, ", unnoticed ",
                 counters.flips_unnoticed, " (", counters.flips_unnoticed * 10000 / flips, " of 10000)\n");

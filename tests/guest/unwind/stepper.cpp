@@ -19,8 +19,8 @@ namespace {
 constexpr u64 kStubSize = 16;  // of arch/x86_64/permanent/entry.S
 // Room between an interrupted stack pointer and the frame made for it: the debug exception that makes it runs there.
 constexpr u64 kHandlerRoom = 8192;
-constexpr u64 kStepsPerInterrupt = 41;
-constexpr u64 kStepsPerHook = 23;
+constexpr u64 kStepsPerInterrupt = 199;
+constexpr u64 kStepsPerHook = 61;
 constexpr u64 kHooksPerTakenOff = 8;
 constexpr u64 kStepsPerOther = 16;
 constexpr u64 kStepsPerCorruption = 24;
@@ -86,6 +86,7 @@ void Stepper::step(arch::InterruptFrame& frame) {
     task->switched_out_here = false;
 
     bool interruptible = (frame.rflags & arch::kFlagInterrupt) != 0;
+    if (interruptible) ++counters_.interruptible;
     if (interruptible && random(kStepsPerHook) == 0) hook(*task, frame);
     if (interruptible && random(kStepsPerInterrupt) == 0) interrupt(*task, frame);
     if (++counters_.steps >= limit_) over_ = true;
@@ -152,7 +153,7 @@ void Stepper::interrupt(SteppedTask& task, arch::InterruptFrame& frame) {
     *--words = frame.cs;
     *--words = frame.rip;
     task.push({reinterpret_cast<u64>(words), frame.rip, true});
-    u32 vector = random(3) == 0 ? arch::kVectorReschedule : arch::kVectorTimer;
+    u32 vector = random(3) == 0 ? arch::kVectorTimer : arch::kVectorReschedule;
     frame.rip = reinterpret_cast<u64>(graft_vector_stubs) + kStubSize * vector;
     frame.rsp = reinterpret_cast<u64>(words);
     frame.rflags &= ~arch::kFlagInterrupt;

@@ -43,7 +43,8 @@ struct Counters {
     u64 steps = 0;
     u64 frames = 0;
     u64 differences = 0;
-    u64 others = 0;  // walks of the task that isn't running
+    u64 others = 0;         // walks of the task that isn't running
+    u64 interruptible = 0;  // steps with interrupts on
     u64 interrupts = 0;
     u64 switches = 0;
     u64 in_trampoline = 0;
