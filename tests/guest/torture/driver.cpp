@@ -9,7 +9,7 @@
 //
 // mixed   rounds that saw both sides, or whose result was neither version's
 // lost    long-lived tasks that made no further round after a cycle, or whose patch state isn't the settled one
-// leaked  pages, heap bytes, records, code registrations or tasks above their value after the tenth cycle
+// leaked  pages, heap bytes, records, code registrations or stacks differ from what they were after the tenth cycle
 
 #include <array>
 #include <span>
@@ -24,6 +24,7 @@
 #include "kernel/memory.h"
 #include "kernel/patch_service.h"
 #include "kernel/power.h"
+#include "kernel/stacks.h"
 #include "kernel/task_list.h"
 #include "kernel/task_walk.h"
 #include "kernel/timers.h"
@@ -44,11 +45,11 @@ constexpr u64 kHangNs = 120'000'000'000;    // a hang detector, not a performanc
 constexpr u64 kLookAgainNs = 1'000'000;
 
 struct Footprint {
-    u64 pages = 0;
+    std::array<u64, kernel::kPageUseCount> pages{};
     u64 heap_bytes = 0;
     u64 record_bytes = 0;
     u64 code_areas = 0;
-    u64 tasks = 0;
+    u64 stacks = 0;
 
     bool operator==(const Footprint&) const = default;
 };
@@ -57,6 +58,7 @@ struct Torture {
     patch::Registry& registry;
     std::span<const std::byte> file;
     u64 random;
+    u64 lasting_tasks = 0;
     u64 next_record = 1;
     u64 lost = 0;
     u64 leaked = 0;
@@ -205,15 +207,19 @@ void run_cycle(Torture& torture) {
     check_that_all_go_on(torture);
 }
 
-Footprint footprint() {
+// Of the moment when only the long-lived tasks are there. Stacks that are kept for reuse and free pages don't count.
+Footprint footprint(Torture& torture) {
     hold_births();
-    auto page_statistics = kernel::page_statistics();
+    if (!eventually([&] { return kernel::task_count() == torture.lasting_tasks; })) torture.hung = true;
+    auto pages = kernel::page_statistics().by_use;
+    pages[static_cast<usize>(kernel::PageUse::free)] = 0;
+    pages[static_cast<usize>(kernel::PageUse::stack)] = 0;
     Footprint now = {
-        .pages = page_statistics.total - page_statistics.free,
+        .pages = pages,
         .heap_bytes = kernel::heap_statistics().bytes,
         .record_bytes = kernel::records_statistics().bytes,
         .code_areas = kernel::code_region_count(),
-        .tasks = kernel::task_count(),
+        .stacks = kernel::stack_statistics().in_use,
     };
     allow_births();
     return now;
@@ -221,8 +227,10 @@ Footprint footprint() {
 
 void report(const char* what, const Footprint& footprint) {
     Text<200> line;
-    line.append("# ", what, ": pages ", footprint.pages, " heap ", footprint.heap_bytes, " records ", footprint.record_bytes,
-                " code ", footprint.code_areas, " tasks ", footprint.tasks, "\n");
+    line.append("# ", what, ": pages");
+    for (u64 pages : footprint.pages) line.append(" ", pages);
+    line.append(" heap ", footprint.heap_bytes, " records ", footprint.record_bytes,
+                " code ", footprint.code_areas, " stacks ", footprint.stacks, "\n");
     say(line.view());
 }
 
@@ -265,6 +273,7 @@ bool report_result(Torture& torture, u64 cycles) {
 
 bool run(u64 cycles, u64 seed, std::span<const std::byte> file) {
     Torture torture{.registry = kernel::patch_registry(), .file = file, .random = seed * 0x9e3779b97f4a7c15 | 1};
+    torture.lasting_tasks = kernel::task_count() + kLastingTasks;
     if (!start_workload(next_random(torture))) {
         say("Bail out! the workload's tasks can't be made\n");
         return false;
@@ -273,15 +282,15 @@ bool run(u64 cycles, u64 seed, std::span<const std::byte> file) {
     for (u64 cycle = 1; cycle <= cycles && !torture.hung; ++cycle) {
         run_cycle(torture);
         if (cycle == kWarmUpCycles) {
-            settled = footprint();
+            settled = footprint(torture);
             report("after the tenth cycle", settled);
         }
     }
     if (cycles > kWarmUpCycles && !torture.hung) {
         // What a task frees reaches the pools when it is next scheduled: equal at some moment is equal.
-        if (!eventually([&] { return footprint() == settled; })) {
+        if (!eventually([&] { return footprint(torture) == settled; })) {
             torture.leaked = 1;
-            report("at the end", footprint());
+            report("at the end", footprint(torture));
         }
     }
     bool good = report_result(torture, cycles);

@@ -19,7 +19,6 @@ Totals g_totals;
 namespace {
 
 constexpr u8 kDepth = 12;
-constexpr usize kWorkers = 26;
 constexpr u64 kGateBoundNs = 20'000'000;  // whoever waits at the gate goes on by itself then
 
 enum class Kind : u8 { busy, sleeper, inside, cold, thunk, deep, midwife };
@@ -47,7 +46,7 @@ struct Worker {
     Both both;
 };
 
-std::array<Worker, kWorkers> g_workers;
+std::array<Worker, kLastingTasks> g_workers;
 std::atomic<bool> g_stop{false};
 std::atomic<bool> g_births_held{false};
 kernel::SpinLock g_gate_lock{kernel::LockRank::wait};
@@ -200,7 +199,7 @@ bool start_workload(u64 seed) {
             if (!start_worker(g_workers[next++], kind, next_random(seed))) return false;
         }
     }
-    return next == kWorkers;
+    return next == kLastingTasks;
 }
 
 void stop_workload() {

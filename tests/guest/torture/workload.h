@@ -26,7 +26,9 @@ struct Totals {
 };
 extern Totals g_totals;
 
-// False when a task couldn't be made. Context: task.
+inline constexpr usize kLastingTasks = 26;
+
+// Starts kLastingTasks tasks. False when one couldn't be made. Context: task.
 bool start_workload(u64 seed);
 // Asks all long-lived tasks to end, and waits until they and the short-lived ones have.
 void stop_workload();
