@@ -260,6 +260,17 @@ TEST_F(TreeTest, RemovingAnUploadDropsIt) {
     EXPECT_TRUE(system.loads.empty());
 }
 
+TEST_F(TreeTest, AnOpenUploadThatIsDroppedGoesWithItsFile) {
+    auto node = tree.create(Node{NodeKind::livepatch}.encode(), "fix.klp");
+    ASSERT_TRUE(node.has_value());
+    auto file = tree.open(*node, {.read = false, .write = true});
+    ASSERT_TRUE(file.has_value());
+    EXPECT_TRUE(tree.info(*node).has_value());
+    file->reset();
+    EXPECT_FALSE(tree.info(*node).has_value());
+    EXPECT_TRUE(system.loads.empty());
+}
+
 TEST_F(TreeTest, OptionsAreUsedUpByOneLoad) {
     ASSERT_EQ(upload(1, "fix.opt", "allow_endless=1\n"), "");
     ASSERT_EQ(clunk(1), "");
@@ -271,6 +282,7 @@ TEST_F(TreeTest, OptionsAreUsedUpByOneLoad) {
     ASSERT_EQ(upload(1, "fix.klp", "x"), "");
     ASSERT_EQ(clunk(1), "");
     EXPECT_EQ(system.loads, (Names{"other 1", "fix 1 allow_endless", "fix 1"}));
+    EXPECT_EQ(client.list("livepatch"), (Names{"other", "fix", "fix"}));
 }
 
 TEST_F(TreeTest, UnknownOptionsRefuseTheLoad) {

@@ -283,7 +283,10 @@ TEST(Link, ReaderThatStopsHoldsTheWriterAndLosesNothing) {
     // Held for 30 s: the pings have backed off to one a second.
     EXPECT_LT(world.client.link->statistics().pings_sent, 60u);
     world.server.read_limit = ~usize{0};
+    world.faults({});
     world.step();
+    // The reader tells that there is room again; the writer needn't find out by its next ping.
+    ASSERT_TRUE(world.run([&] { return world.server.received.size() > 15'000; }, 350 * kMillisecond));
     ASSERT_TRUE(world.run([&] { return world.exchanged(); }, 30'000 * kMillisecond));
     EXPECT_EQ(world.server.received, world.client.to_write);
 }
@@ -438,6 +441,36 @@ TEST(Link, OwnEchoIsIgnored) {
     client.on_bytes(std::span(wire).first(count), 2);
     EXPECT_EQ(client.state(), LinkState::connecting);
     EXPECT_EQ(client.statistics().void_frames, 1u);
+}
+
+TEST(Link, OwnDataComingBackIsIgnored) {
+    World world(13);
+    world.attach();
+    Bytes data = world.random_bytes(50);
+    world.client.link->write(data);
+    std::byte wire[kFrameWireMax];
+    usize count = world.client.link->bytes_to_send(wire, world.now);
+    ASSERT_GT(count, data.size());
+    u64 valid = world.client.link->statistics().frames_received;
+    world.client.link->on_bytes(std::span(wire).first(count), world.now);
+    EXPECT_FALSE(world.client.link->can_read());
+    EXPECT_EQ(world.client.link->statistics().frames_received, valid);
+}
+
+TEST(Link, AHoleIsToldAtOnce) {
+    World world(14);
+    world.attach();
+    std::byte wire[kFrameWireMax];
+    world.client.link->write(world.random_bytes(2 * kFramePayloadMax));
+    usize lost = world.client.link->bytes_to_send(wire, world.now);
+    ASSERT_GT(lost, kFramePayloadMax);
+    usize count = world.client.link->bytes_to_send(wire, world.now);
+    world.server.link->on_bytes(std::span(wire).first(count), world.now);
+    count = world.server.link->bytes_to_send(wire, world.now);
+    ASSERT_GT(count, 0u);
+    world.client.link->on_bytes(std::span(wire).first(count), world.now);
+    EXPECT_GT(world.client.link->bytes_to_send(wire, world.now), kFramePayloadMax);
+    EXPECT_EQ(world.client.link->statistics().data_sent_again, 1u);
 }
 
 }  // namespace
