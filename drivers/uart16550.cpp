@@ -8,8 +8,8 @@ namespace graft::drivers {
 
 namespace {
 
-using kernel::IrqSave;
 using kernel::IrqsAlreadyOff;
+using kernel::IrqSave;
 using kernel::SpinGuard;
 using kernel::WaitResult;
 
@@ -42,8 +42,12 @@ constexpr u32 kMaxRounds = 64;
 
 }  // namespace
 
-u8 Uart16550::in(u16 reg) const { return arch::in8(static_cast<u16>(port_ + reg)); }
-void Uart16550::out(u16 reg, u8 value) const { arch::out8(static_cast<u16>(port_ + reg), value); }
+u8 Uart16550::in(u16 reg) const {
+    return arch::in8(static_cast<u16>(port_ + reg));
+}
+void Uart16550::out(u16 reg, u8 value) const {
+    arch::out8(static_cast<u16>(port_ + reg), value);
+}
 
 bool Uart16550::start() {
     constexpr u8 kProbe = 0x5a;
@@ -64,13 +68,15 @@ bool Uart16550::start() {
 
 // ---- the interrupt ----
 
-void Uart16550::on_interrupt(void* argument) { static_cast<Uart16550*>(argument)->handle_interrupt(); }
+void Uart16550::on_interrupt(void* argument) {
+    static_cast<Uart16550*>(argument)->handle_interrupt();
+}
 
 // The line is edge-triggered: the chip must have no cause left when the handler ends, or no edge comes again.
 void Uart16550::handle_interrupt() {
     SpinGuard<IrqsAlreadyOff> guard(lock_);
     ++statistics_.interrupts;
-    for (u32 round = 0; round < kMaxRounds && (in(kInterruptIdent) & kNoInterrupt) == 0; ++round) {
+    for (u32 round = 0; round < kMaxRounds && (in(kInterruptIdent)&kNoInterrupt) == 0; ++round) {
         receive();
         transmit();
     }
@@ -99,7 +105,7 @@ void Uart16550::receive() {
 
 // Fills the FIFO when it is empty, and has the chip say when it is so again, as long as there is more. Lock: lock_.
 void Uart16550::transmit() {
-    if ((in(kLineStatus) & kTransmitEmpty) != 0) {
+    if ((in(kLineStatus)&kTransmitEmpty) != 0) {
         usize count = 0;
         for (; count < kFifoSize && !out_.empty(); ++count) out(kData, out_.pop());
         statistics_.sent += count;
@@ -117,7 +123,9 @@ void Uart16550::transmit() {
     out(kInterruptEnable, enabled);
 }
 
-bool Uart16550::chip_is_idle() const { return (in(kLineStatus) & kTransmitIdle) != 0; }
+bool Uart16550::chip_is_idle() const {
+    return (in(kLineStatus)&kTransmitIdle) != 0;
+}
 
 // ---- bytes ----
 

@@ -1,5 +1,5 @@
-// Uart16550: a serial port with FIFOs, interrupt-driven in both directions through rings of bytes. The handler moves bytes
-// between FIFO and rings and wakes whoever waits; nothing else.
+// Uart16550: a serial port with FIFOs, interrupt-driven in both directions through rings of bytes. The handler moves
+// bytes between FIFO and rings and wakes whoever waits; nothing else.
 //
 // Received bytes that find the ring full are dropped and counted: who can't lose any has a protocol that repeats them.
 // [ns16550, National Semiconductor PC16550D data sheet, June 1995]
@@ -54,8 +54,8 @@ public:
     bool wait_readable(u64 deadline_ns = kernel::kNever);
     // Until at least `count` bytes have room.
     bool wait_writable(usize count, u64 deadline_ns = kernel::kNever);
-    // Returns when bytes have come or gone since the last call, after wake_event(), or at the deadline: for a service that
-    // looks after both ends in one round.
+    // Returns when bytes have come or gone since the last call, after wake_event(), or at the deadline: for a service
+    // that looks after both ends in one round.
     void wait_event(u64 deadline_ns);
     // Ends wait_event() early. Context: any; no lock of rank device or above.
     void wake_event();

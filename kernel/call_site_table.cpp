@@ -84,6 +84,8 @@ VirtAddr current_target(VirtAddr entry) {
     return site ? VirtAddr(site->target.load(std::memory_order_acquire)) : entry;  // pairs with the text writer's store
 }
 
-usize call_site_count() { return sites.size(); }
+usize call_site_count() {
+    return sites.size();
+}
 
 }  // namespace graft::kernel

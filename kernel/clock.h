@@ -5,6 +5,8 @@
 
 namespace graft::kernel {
 
-inline u64 now_ns() { return arch::now_ns(); }
+inline u64 now_ns() {
+    return arch::now_ns();
+}
 
 }  // namespace graft::kernel

@@ -156,9 +156,13 @@ void init_code_map() {
     tables = new (tables_storage) formats::ImageTables(*opened);
 }
 
-const formats::ImageTables& image_tables() { return *tables; }
+const formats::ImageTables& image_tables() {
+    return *tables;
+}
 
-const arch::CodeMap& code_map() { return map; }
+const arch::CodeMap& code_map() {
+    return map;
+}
 
 bool add_patch_code(const patch::PatchCode& code) {
     Region* region = make_region(code.text);
@@ -195,7 +199,9 @@ void remove_code(AddressRange text) {
     region_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-u64 code_region_count() { return region_count.load(std::memory_order_relaxed); }
+u64 code_region_count() {
+    return region_count.load(std::memory_order_relaxed);
+}
 
 CodeName name_of_code(VirtAddr pc) {
     if (!tables) return {};

@@ -1,9 +1,9 @@
-// CodeMap of the running system: what the unwinder and the symboliser know of code. The image's is in its tables; patches
-// and trampolines come and go.
+// CodeMap of the running system: what the unwinder and the symboliser know of code. The image's is in its tables;
+// patches and trampolines come and go.
 //
-// Regions of patch code are in a list that is read without a lock, in any context, with interrupts off, and changed under
-// the registry's lock: an added region is complete before it is linked; a removed one is freed after all processors have
-// passed a point with interrupts on.
+// Regions of patch code are in a list that is read without a lock, in any context, with interrupts off, and changed
+// under the registry's lock: an added region is complete before it is linked; a removed one is freed after all
+// processors have passed a point with interrupts on.
 #pragma once
 
 #include <span>
@@ -16,7 +16,8 @@
 
 namespace graft::kernel {
 
-// Opens and checks the image's tables. Panics when they are damaged: the image isn't what was built. Context: boot, once.
+// Opens and checks the image's tables. Panics when they are damaged: the image isn't what was built. Context: boot,
+// once.
 void init_code_map();
 
 // Context: any, after init_code_map().

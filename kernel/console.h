@@ -1,5 +1,5 @@
-// The console: text out on the first serial port. The device is a driver's (drivers/uart16550.h); until it is set, and in
-// a panic, the polled port of arch/x86_64/serial_early.h does it.
+// The console: text out on the first serial port. The device is a driver's (drivers/uart16550.h); until it is set, and
+// in a panic, the polled port of arch/x86_64/serial_early.h does it.
 #pragma once
 
 #include <string_view>

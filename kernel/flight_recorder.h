@@ -35,7 +35,8 @@ public:
         u64 count = added < kCapacity ? added : kCapacity;
         for (u64 i = 0; i < count; ++i) {
             u64 word = entries_[(added - count + i) % kCapacity].load(std::memory_order_relaxed);
-            moves[i] = {word >> 8, static_cast<patch::MoveCause>(word >> 1 & 0x7f), static_cast<patch::Universe>(word & 1)};
+            moves[i] = {word >> 8, static_cast<patch::MoveCause>(word >> 1 & 0x7f),
+                        static_cast<patch::Universe>(word & 1)};
         }
         return static_cast<usize>(count);
     }

@@ -15,12 +15,18 @@ namespace graft::kernel {
 
 AddressRange image_range(ImageSection section) {
     switch (section) {
-        case ImageSection::whole: return {VirtAddr(__image_begin), VirtAddr(__image_end)};
-        case ImageSection::text: return {VirtAddr(__text_begin), VirtAddr(__text_end)};
-        case ImageSection::rodata: return {VirtAddr(__rodata_begin), VirtAddr(__rodata_end)};
-        case ImageSection::data: return {VirtAddr(__data_begin), VirtAddr(__bss_end)};
-        case ImageSection::tables: return {VirtAddr(__graft_tables_begin), VirtAddr(__graft_tables_end)};
-        case ImageSection::build_id: return {VirtAddr(__build_id_begin), VirtAddr(__build_id_end)};
+        case ImageSection::whole:
+            return {VirtAddr(__image_begin), VirtAddr(__image_end)};
+        case ImageSection::text:
+            return {VirtAddr(__text_begin), VirtAddr(__text_end)};
+        case ImageSection::rodata:
+            return {VirtAddr(__rodata_begin), VirtAddr(__rodata_end)};
+        case ImageSection::data:
+            return {VirtAddr(__data_begin), VirtAddr(__bss_end)};
+        case ImageSection::tables:
+            return {VirtAddr(__graft_tables_begin), VirtAddr(__graft_tables_end)};
+        case ImageSection::build_id:
+            return {VirtAddr(__build_id_begin), VirtAddr(__build_id_end)};
     }
     return {};
 }

@@ -8,10 +8,10 @@
 namespace graft::kernel {
 
 enum class ImageSection : u8 {
-    whole,   // from __image_begin: what offsets in the tables count from
+    whole,  // from __image_begin: what offsets in the tables count from
     text,
     rodata,
-    data,    // .data and .bss
+    data,  // .data and .bss
     tables,
     build_id,
 };

@@ -27,7 +27,8 @@ constinit std::array<Line, arch::kExternalVectorCount> lines{};
 constinit std::atomic<u32> claimed{0};
 
 struct Exception {
-    std::atomic<ExceptionHandler> handler{nullptr};  // release in set_exception_handler(), acquire in handle_exception()
+    std::atomic<ExceptionHandler> handler{
+        nullptr};  // release in set_exception_handler(), acquire in handle_exception()
     void* argument = nullptr;
 };
 constinit std::array<Exception, arch::kExceptionCount> exceptions{};

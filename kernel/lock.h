@@ -31,8 +31,8 @@ public:
     SpinLock(const SpinLock&) = delete;
     SpinLock& operator=(const SpinLock&) = delete;
 
-    // Context: interrupts off; they stay so until release(). Use a SpinGuard: these two are for the context switch, where
-    // one task acquires and another releases.
+    // Context: interrupts off; they stay so until release(). Use a SpinGuard: these two are for the context switch,
+    // where one task acquires and another releases.
     void acquire();
     void release();
     // Context: as acquire(), but any rank may be held: it doesn't wait.

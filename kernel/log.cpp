@@ -26,7 +26,9 @@ void wake_readers() {
     readers.wake_all();
 }
 
-bool is_for_console(const LogRecord& record) { return record.level >= console_level.load(std::memory_order_relaxed); }
+bool is_for_console(const LogRecord& record) {
+    return record.level >= console_level.load(std::memory_order_relaxed);
+}
 
 using ConsoleLine = Text<LogRecord::kTextCapacity + 64>;
 
@@ -78,7 +80,9 @@ void log(LogLevel level, std::string_view text) {
     }
 }
 
-void set_console_level(LogLevel level) { console_level.store(level, std::memory_order_relaxed); }
+void set_console_level(LogLevel level) {
+    console_level.store(level, std::memory_order_relaxed);
+}
 
 bool set_console_level(std::string_view name) {
     for (LogLevel level : {LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}) {
@@ -119,12 +123,15 @@ void flush_log_to_console() {
     u64 end = next_log_sequence();
     {
         SpinGuard<IrqSave> guard(readers_lock);
-        while (console_next.load(std::memory_order_acquire) < end) readers.wait(guard);  // pairs with next_console_line()
+        while (console_next.load(std::memory_order_acquire) < end)
+            readers.wait(guard);  // pairs with next_console_line()
     }
     console_flush();
 }
 
-void dump_log_polled() { write_at_boot(); }
+void dump_log_polled() {
+    write_at_boot();
+}
 
 void append_log_line(TextBuffer& out, const LogRecord& record) {
     u64 seconds = record.time_ns / 1'000'000'000;

@@ -1,7 +1,7 @@
 // The kernel log: records in a ring, for readers that may wait for more, and on the console.
 //
-// Context of log(): any, but with no lock of rank wait or above held (it wakes readers). Whoever holds one, or runs where
-// nobody may be woken, uses log_quietly(): its record is seen with the next one.
+// Context of log(): any, but with no lock of rank wait or above held (it wakes readers). Whoever holds one, or runs
+// where nobody may be woken, uses log_quietly(): its record is seen with the next one.
 #pragma once
 
 #include "base/text.h"

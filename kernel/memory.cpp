@@ -13,8 +13,12 @@ constinit SpinLock pages_lock{LockRank::pages};
 constinit PageAllocator pages;  // lock: pages_lock
 constinit SpinLock mapping_lock{LockRank::mapping};
 
-u64 frame_of(const void* memory) { return arch::direct_map_physical(VirtAddr(memory)).value / kPageSize; }
-void* address_of(u64 frame) { return arch::direct_map(PhysAddr{frame * kPageSize}).as<void>(); }
+u64 frame_of(const void* memory) {
+    return arch::direct_map_physical(VirtAddr(memory)).value / kPageSize;
+}
+void* address_of(u64 frame) {
+    return arch::direct_map(PhysAddr{frame * kPageSize}).as<void>();
+}
 
 class DirectPages final : public HeapPages {
 public:
@@ -70,7 +74,9 @@ void init_memory(std::span<const arch::PhysRange> usable) {
     }
 }
 
-arch::PageSource& table_pages() { return tables; }
+arch::PageSource& table_pages() {
+    return tables;
+}
 
 void* allocate_pages(u64 count, PageUse use) {
     SpinGuard<IrqSave> guard(pages_lock);

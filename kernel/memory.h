@@ -48,7 +48,8 @@ void heap_release(void* memory);
 void records_release(void* memory);
 [[nodiscard]] HeapStatistics records_statistics();
 
-// ---- mappings, serialised by one lock. Context: any; see arch/x86_64/paging.h for what each does. Flushing is the caller's.
+// ---- mappings, serialised by one lock. Context: any; see arch/x86_64/paging.h for what each does. Flushing is the
+// caller's.
 [[nodiscard]] arch::PagingResult<void> map_pages(VirtAddr at, PhysAddr physical, u64 size, arch::PageAccess access);
 [[nodiscard]] arch::PagingResult<void> unmap_pages(VirtAddr at, u64 size);
 [[nodiscard]] arch::PagingResult<void> protect_pages(VirtAddr at, u64 size, arch::PageAccess access);

@@ -24,12 +24,24 @@ std::size_t number(std::align_val_t alignment) {
 
 const std::nothrow_t std::nothrow{};
 
-void* operator new(std::size_t size) { return allocate_or_panic(size, kDefault); }
-void* operator new[](std::size_t size) { return allocate_or_panic(size, kDefault); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return allocate_or_panic(size, number(alignment)); }
-void* operator new[](std::size_t size, std::align_val_t alignment) { return allocate_or_panic(size, number(alignment)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return graft::kernel::heap_allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return graft::kernel::heap_allocate(size); }
+void* operator new(std::size_t size) {
+    return allocate_or_panic(size, kDefault);
+}
+void* operator new[](std::size_t size) {
+    return allocate_or_panic(size, kDefault);
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    return allocate_or_panic(size, number(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+    return allocate_or_panic(size, number(alignment));
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return graft::kernel::heap_allocate(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return graft::kernel::heap_allocate(size);
+}
 void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
     return graft::kernel::heap_allocate(size, number(alignment));
 }
@@ -37,13 +49,33 @@ void* operator new[](std::size_t size, std::align_val_t alignment, const std::no
     return graft::kernel::heap_allocate(size, number(alignment));
 }
 
-void operator delete(void* memory) noexcept { graft::kernel::heap_release(memory); }
-void operator delete[](void* memory) noexcept { graft::kernel::heap_release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { graft::kernel::heap_release(memory); }
-void operator delete(void* memory, const std::nothrow_t&) noexcept { graft::kernel::heap_release(memory); }
-void operator delete[](void* memory, const std::nothrow_t&) noexcept { graft::kernel::heap_release(memory); }
+void operator delete(void* memory) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete[](void* memory) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete[](void* memory, std::align_val_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
+    graft::kernel::heap_release(memory);
+}
+void operator delete[](void* memory, const std::nothrow_t&) noexcept {
+    graft::kernel::heap_release(memory);
+}

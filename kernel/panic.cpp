@@ -30,13 +30,18 @@ constexpr u32 kMaxShownFrames = 64;
 
 using Line = Text<400>;
 
-void print(const Line& line) { arch::early_write(line.view()); }
+void print(const Line& line) {
+    arch::early_write(line.view());
+}
 
 [[noreturn]] void end() {
     switch (action.load(std::memory_order_relaxed)) {
-        case PanicAction::exit: arch::debug_exit(kExitPanic);
-        case PanicAction::reboot: arch::reset();
-        case PanicAction::halt: break;
+        case PanicAction::exit:
+            arch::debug_exit(kExitPanic);
+        case PanicAction::reboot:
+            arch::reset();
+        case PanicAction::halt:
+            break;
     }
     arch::halt_for_ever();
 }
@@ -117,7 +122,8 @@ void print_stack(const Task& task, const arch::InterruptFrame& frame) {
     }
     if (walker.complete() || shown > kMaxShownFrames) return;
     Line line;
-    line.append("  stack not walked to its end: ", arch::name_of(walker.why()), " at ", hex(walker.pc().value, 16), "\n");
+    line.append("  stack not walked to its end: ", arch::name_of(walker.why()), " at ", hex(walker.pc().value, 16),
+                "\n");
     print(line);
 }
 
@@ -174,15 +180,21 @@ void print_task(const arch::InterruptFrame& frame) {
 
 }  // namespace
 
-void set_panic_action(PanicAction wanted) { action.store(wanted, std::memory_order_relaxed); }
-void set_panic_hook(PanicHook wanted) { hook.store(wanted, std::memory_order_relaxed); }
+void set_panic_action(PanicAction wanted) {
+    action.store(wanted, std::memory_order_relaxed);
+}
+void set_panic_hook(PanicHook wanted) {
+    hook.store(wanted, std::memory_order_relaxed);
+}
 
 void panic(std::string_view reason) {
     arch::InterruptFrame frame = frame_here();
     panic_with(frame, reason);
 }
 
-void panic_at(const arch::InterruptFrame& frame, std::string_view reason) { panic_with(frame, reason); }
+void panic_at(const arch::InterruptFrame& frame, std::string_view reason) {
+    panic_with(frame, reason);
+}
 
 }  // namespace graft::kernel
 

@@ -1,7 +1,7 @@
 // Panic: the end after a programming error or a fatal fault. Prints the reason, registers, the running task and its
 // symbolised stack on the polled console, stops the other processors, and ends the machine as the command line asks:
-// `panic=exit` (QEMU's exit device, a failing status), `panic=reboot`, or `panic=halt`. Without it `exit=debug` means the
-// first, else the last holds.
+// `panic=exit` (QEMU's exit device, a failing status), `panic=reboot`, or `panic=halt`. Without it `exit=debug` means
+// the first, else the last holds.
 #pragma once
 
 #include <string_view>

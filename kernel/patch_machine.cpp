@@ -38,10 +38,13 @@ bool any_of_name(std::string_view name, Use&& use) {
 }
 
 patch::MachineError bad_frames(const arch::FrameError& error, VirtAddr at) {
-    return {patch::MachineFailure::bad_frames, at + error.offset, error.found, error.expected, arch::name_of(error.fault)};
+    return {patch::MachineFailure::bad_frames, at + error.offset, error.found, error.expected,
+            arch::name_of(error.fault)};
 }
 
-patch::MachineError no_records(std::string_view what) { return {patch::MachineFailure::no_memory, {}, 0, 0, what}; }
+patch::MachineError no_records(std::string_view what) {
+    return {patch::MachineFailure::no_memory, {}, 0, 0, what};
+}
 
 patch::MachineResult<void> check_frames(arch::FrameTable table, AddressRange text,
                                         std::span<const patch::CodeSymbol> functions,
@@ -60,16 +63,26 @@ patch::MachineResult<void> check_frames(arch::FrameTable table, AddressRange tex
 
 }  // namespace
 
-void PatchMachine::lock() { mutex_.lock(); }
-void PatchMachine::unlock() { mutex_.unlock(); }
+void PatchMachine::lock() {
+    mutex_.lock();
+}
+void PatchMachine::unlock() {
+    mutex_.unlock();
+}
 
 void* PatchMachine::allocate(usize size, usize alignment) {
     return records_allocate(size, alignment < 16 ? 16 : alignment);
 }
-void PatchMachine::release(void* memory, usize) { records_release(memory); }
+void PatchMachine::release(void* memory, usize) {
+    records_release(memory);
+}
 
-const patch::BuildId& PatchMachine::build_id() const { return image_tables().build_id(); }
-AddressRange PatchMachine::image() const { return image_range(ImageSection::whole); }
+const patch::BuildId& PatchMachine::build_id() const {
+    return image_tables().build_id();
+}
+AddressRange PatchMachine::image() const {
+    return image_range(ImageSection::whole);
+}
 
 std::optional<patch::FunctionInfo> PatchMachine::function_at(VirtAddr entry) const {
     const formats::ImageTables& tables = image_tables();
@@ -118,10 +131,15 @@ bool PatchMachine::read_image(VirtAddr address, std::span<std::byte> bytes) cons
 patch::MachineResult<patch::PatchMemory> PatchMachine::reserve(const patch::MemoryRequest& request) {
     return reserve_patch_memory(request);
 }
-patch::MachineResult<void> PatchMachine::seal(const patch::PatchMemory& memory) { return seal_patch_memory(memory); }
-void PatchMachine::release_memory(const patch::PatchMemory& memory) { release_patch_memory(memory); }
+patch::MachineResult<void> PatchMachine::seal(const patch::PatchMemory& memory) {
+    return seal_patch_memory(memory);
+}
+void PatchMachine::release_memory(const patch::PatchMemory& memory) {
+    release_patch_memory(memory);
+}
 
-patch::MachineResult<void> PatchMachine::verify_frames(std::span<const std::byte> staged, VirtAddr at, AddressRange text,
+patch::MachineResult<void> PatchMachine::verify_frames(std::span<const std::byte> staged, VirtAddr at,
+                                                       AddressRange text,
                                                        std::span<const patch::CodeSymbol> functions) const {
     arch::FrameTable table{staged, at};
     auto count = arch::count_functions(table);
@@ -138,12 +156,22 @@ patch::MachineResult<void> PatchMachine::register_code(const patch::PatchCode& c
     if (!add_patch_code(code)) return fail(no_records("a record of the patch's code"));
     return {};
 }
-void PatchMachine::unregister_code(const patch::PatchCode& code) { remove_code(code.text); }
+void PatchMachine::unregister_code(const patch::PatchCode& code) {
+    remove_code(code.text);
+}
 
-void PatchMachine::call(VirtAddr function, u64 argument) { function.as<void(u64)>()(argument); }
+void PatchMachine::call(VirtAddr function, u64 argument) {
+    function.as<void(u64)>()(argument);
+}
 
-u64 PatchMachine::now_ns() const { return arch::now_ns(); }
-void PatchMachine::log(patch::LogLevel level, std::string_view text) { kernel::log(level, text); }
-void PatchMachine::history_grew() { note_history(); }
+u64 PatchMachine::now_ns() const {
+    return arch::now_ns();
+}
+void PatchMachine::log(patch::LogLevel level, std::string_view text) {
+    kernel::log(level, text);
+}
+void PatchMachine::history_grew() {
+    note_history();
+}
 
 }  // namespace graft::kernel

@@ -84,8 +84,12 @@ void PatchMachine::sweep() {
     visit_all_tasks(sweep);
 }
 
-u64 PatchMachine::tasks_to_move() const { return kernel::tasks_to_move(); }
-patch::MoveCounts PatchMachine::moves() const { return move_counts(); }
+u64 PatchMachine::tasks_to_move() const {
+    return kernel::tasks_to_move();
+}
+patch::MoveCounts PatchMachine::moves() const {
+    return move_counts();
+}
 
 void PatchMachine::survey(const patch::Examiner& examiner, patch::SurveySink& sink) {
     constexpr usize kSlack = 64;  // tasks that are made meanwhile

@@ -29,14 +29,17 @@ struct TrampolineSet {
     VirtAddr* entries() { return reinterpret_cast<VirtAddr*>(this + 1); }
 };
 
-patch::MachineError no_memory(std::string_view what) { return {patch::MachineFailure::no_memory, {}, 0, 0, what}; }
+patch::MachineError no_memory(std::string_view what) {
+    return {patch::MachineFailure::no_memory, {}, 0, 0, what};
+}
 
 patch::MachineResult<void> fill(TrampolineSet& set, std::span<const patch::Dispatch> dispatches) {
     for (usize i = 0; i < dispatches.size(); ++i) {
         const patch::Dispatch& dispatch = dispatches[i];
         VirtAddr at = set.memory.text.begin + i * arch::kTrampolineSlot;
-        auto encoded = arch::encode_trampoline(at, arch::kPerCpuPatchState, dispatch.version[0], dispatch.version[1],
-                                               std::span<u8, arch::kTrampolineSlot>(at.as<u8>(), arch::kTrampolineSlot));
+        auto encoded =
+            arch::encode_trampoline(at, arch::kPerCpuPatchState, dispatch.version[0], dispatch.version[1],
+                                    std::span<u8, arch::kTrampolineSlot>(at.as<u8>(), arch::kTrampolineSlot));
         if (!encoded) return fail(no_memory("a trampoline reaches only 2 GiB"));
         set.entries()[i] = dispatch.entry;
     }
@@ -103,7 +106,8 @@ patch::MachineError error_of(const arch::SiteWriteError& error) {
         case arch::SiteWriteFailure::found_foreign:
             return {patch::MachineFailure::site_mismatch, error.entry, error.found, error.expected,
                     "the call site holds bytes that were not written here"};
-        case arch::SiteWriteFailure::out_of_reach: break;
+        case arch::SiteWriteFailure::out_of_reach:
+            break;
     }
     return {patch::MachineFailure::no_memory, error.entry, error.found, error.expected, "a jump reaches only 2 GiB"};
 }
@@ -167,6 +171,8 @@ void PatchMachine::drain(const patch::Trampolines& trampolines) {
     }
 }
 
-void PatchMachine::synchronise() { arch::synchronise_processors(); }
+void PatchMachine::synchronise() {
+    arch::synchronise_processors();
+}
 
 }  // namespace graft::kernel

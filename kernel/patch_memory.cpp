@@ -35,7 +35,9 @@ constinit AddressSpace addresses;
 constinit std::array<u64, arch::kPatchRegion.size() / kPageSize / 64> address_bits{};
 constinit IntrusiveList<Holdings, &Holdings::hook> all;
 
-patch::MachineError no_memory(std::string_view what) { return {patch::MachineFailure::no_memory, {}, 0, 0, what}; }
+patch::MachineError no_memory(std::string_view what) {
+    return {patch::MachineFailure::no_memory, {}, 0, 0, what};
+}
 
 arch::PagingResult<void> protect_alias(const Piece& piece, arch::PageAccess access) {
     return protect_pages(VirtAddr(piece.pages), piece.range.size(), access);
@@ -62,7 +64,8 @@ patch::MachineResult<void> seal(const Piece& piece, arch::PageAccess access) {
     if (piece.range.empty()) return {};
     // The alias first: at no time is the text executable and anywhere writable.
     if (!protect_alias(piece, arch::PageAccess::read_only)) return fail(no_memory("page tables of the direct map"));
-    if (!protect_pages(piece.range.begin, piece.range.size(), access)) return fail(no_memory("page tables of the patch"));
+    if (!protect_pages(piece.range.begin, piece.range.size(), access))
+        return fail(no_memory("page tables of the patch"));
     return {};
 }
 

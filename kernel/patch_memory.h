@@ -1,5 +1,6 @@
-// Memory for patches: pieces of the region near the image, with an unmapped page around each. A released piece is unmapped
-// at once and its addresses are not used again for the next kQuarantineLoads loads, so that a stale pointer faults.
+// Memory for patches: pieces of the region near the image, with an unmapped page around each. A released piece is
+// unmapped at once and its addresses are not used again for the next kQuarantineLoads loads, so that a stale pointer
+// faults.
 //
 // Lock: the registry's, for everything here. Context: task.
 #pragma once

@@ -31,7 +31,9 @@ constinit std::atomic<Task*> worker{nullptr};
 // Nobody is left to move and the worker doesn't know yet. Release in make_due() pairs with acquire in report_moves().
 constinit std::atomic<bool> worker_due{false};
 
-void make_due() { worker_due.store(true, std::memory_order_release); }
+void make_due() {
+    worker_due.store(true, std::memory_order_release);
+}
 
 void note_move(Task& task, MoveCause cause) {
     counts[static_cast<usize>(cause)].fetch_add(1, std::memory_order_relaxed);  // read when all have moved
@@ -103,11 +105,19 @@ void resume_moves(Universe target) {
     allowed.store(true, std::memory_order_release);
 }
 
-void forget_examiner() { examiner = nullptr; }
+void forget_examiner() {
+    examiner = nullptr;
+}
 
-bool moves_are_allowed() { return allowed.load(std::memory_order_acquire); }
-Universe move_target() { return static_cast<Universe>(graft_target_state); }
-u64 tasks_to_move() { return tasks_in(patch::other(move_target())); }
+bool moves_are_allowed() {
+    return allowed.load(std::memory_order_acquire);
+}
+Universe move_target() {
+    return static_cast<Universe>(graft_target_state);
+}
+u64 tasks_to_move() {
+    return tasks_in(patch::other(move_target()));
+}
 
 patch::MoveCounts move_counts() {
     patch::MoveCounts result{};
@@ -127,12 +137,14 @@ u32 examine_task(Task& task, arch::InterruptFrame* frame) {
     TaskStack stack(task, frame);
     patch::Verdict verdict = examiner->examine(stack);
     switch (verdict.kind) {
-        case patch::Verdict::Kind::clear: return move(task, frame);
+        case patch::Verdict::Kind::clear:
+            return move(task, frame);
         case patch::Verdict::Kind::inside:
             if (!verdict.hook_slot) break;
             hook(task, frame, verdict.hook_slot);
             return 0;
-        case patch::Verdict::Kind::unreliable: break;
+        case patch::Verdict::Kind::unreliable:
+            break;
     }
     mark(task, frame);
     return 0;
@@ -189,7 +201,7 @@ extern "C" graft::u32 graft_upcall_birth() {
     using namespace graft;
     kernel::Task& task = kernel::current_task();
     // Nothing but the entry frame is on the stack: its first call goes through call sites.
-    bool moves = kernel::moves_are_allowed() &&
-                 static_cast<patch::Universe>(task.context.patch_state) != kernel::move_target();
+    bool moves =
+        kernel::moves_are_allowed() && static_cast<patch::Universe>(task.context.patch_state) != kernel::move_target();
     return moves ? arch::kExitMove : 0;
 }

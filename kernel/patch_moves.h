@@ -6,8 +6,8 @@
 // Patchable code only says that a running task may move; permanent code writes its state and then calls
 // graft_upcall_moved(). A task that isn't running is moved by whoever holds its run queue's lock.
 //
-// A hook may fire with any spinlock held and interrupts off (a function that acquires one may be the hooked one), so what
-// it calls locks nothing; the patch worker is then woken from an interrupt that the processor sends to itself.
+// A hook may fire with any spinlock held and interrupts off (a function that acquires one may be the hooked one), so
+// what it calls locks nothing; the patch worker is then woken from an interrupt that the processor sends to itself.
 #pragma once
 
 #include "arch/x86_64/interrupt_frame.h"
@@ -37,7 +37,8 @@ patch::MoveCounts move_counts();
 
 // ---- moving. Context: interrupts off; the task can't run or is this processor's own.
 
-// Moves, hooks or marks the task, or takes its hook off when it is in the target. Returns kExit flags for a running task.
+// Moves, hooks or marks the task, or takes its hook off when it is in the target. Returns kExit flags for a running
+// task.
 u32 examine_task(Task& task, arch::InterruptFrame* frame);
 // The task was marked and has stopped running. Lock: its run queue's.
 void examine_stopped_task(Task& task);

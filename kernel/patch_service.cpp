@@ -21,7 +21,8 @@ struct BootPatch {
 };
 
 constinit PatchMachine machine;
-// Constant after start_patch_service(). In the records heap, since the search for references to patches passes that over.
+// Constant after start_patch_service(). In the records heap, since the search for references to patches passes that
+// over.
 constinit patch::Registry* registry = nullptr;
 constinit std::array<BootPatch, kMaxBootPatches> boot_patches{};
 constinit usize boot_patch_count = 0;  // constant after boot
@@ -39,15 +40,19 @@ void load_one(const BootPatch& patch) {
 
 void load_next_boot_patches() {
     if (!boot_patches_due.load(std::memory_order_acquire)) return;
-    while (next_boot_patch < boot_patch_count && !patch_registry().transition()) load_one(boot_patches[next_boot_patch++]);
+    while (next_boot_patch < boot_patch_count && !patch_registry().transition())
+        load_one(boot_patches[next_boot_patch++]);
 }
 
 bool complete(void*) {
     switch (patch_registry().complete()) {
-        case patch::Completion::stuck: return true;
-        case patch::Completion::not_yet: return false;
+        case patch::Completion::stuck:
+            return true;
+        case patch::Completion::not_yet:
+            return false;
         case patch::Completion::nothing:
-        case patch::Completion::done: break;
+        case patch::Completion::done:
+            break;
     }
     load_next_boot_patches();
     return false;
@@ -55,7 +60,9 @@ bool complete(void*) {
 
 }  // namespace
 
-patch::Registry& patch_registry() { return *registry; }
+patch::Registry& patch_registry() {
+    return *registry;
+}
 
 void start_patch_service() {
     void* memory = records_allocate(sizeof(patch::Registry), alignof(patch::Registry));

@@ -1,8 +1,8 @@
-// The live-patching core of this system: one registry over one machine, its worker, and the patches that the boot loader
-// brought along as modules.
+// The live-patching core of this system: one registry over one machine, its worker, and the patches that the boot
+// loader brought along as modules.
 //
-// Boot patches are loaded one after the other, in the order in which they were added: the next one when the transition of
-// the one before has ended. One that is refused is reported and passed over. The worker loads them, so nobody waits.
+// Boot patches are loaded one after the other, in the order in which they were added: the next one when the transition
+// of the one before has ended. One that is refused is reported and passed over. The worker loads them, so nobody waits.
 #pragma once
 
 #include <span>

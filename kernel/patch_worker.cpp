@@ -52,7 +52,9 @@ void start_patch_worker(CompletionFunction function, void* argument) {
     set_patch_worker(*worker_task);
 }
 
-void wake_patch_worker() { unpark(*worker_task); }
+void wake_patch_worker() {
+    unpark(*worker_task);
+}
 
 void note_history() {
     SpinGuard<IrqSave> guard(history_lock);

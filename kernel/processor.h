@@ -1,7 +1,7 @@
 // Processor: what the kernel keeps for each processor, above all its run queue.
 //
-// Locking: `queue_lock` guards the group below it, and the run-queue group of every task that belongs to the queue. It is
-// taken with interrupts off and held across the context switch: the task that stops acquires, the one that goes on
+// Locking: `queue_lock` guards the group below it, and the run-queue group of every task that belongs to the queue. It
+// is taken with interrupts off and held across the context switch: the task that stops acquires, the one that goes on
 // releases. Fields without a lock are this processor's own, with interrupts off.
 #pragma once
 
@@ -54,12 +54,12 @@ public:
     // ---- own, interrupts off
     HeldLocks held_locks;
     u64 slice_end_ns = kNever;  // when the running task has had its share; kNever while idle
-    u64 timer_due_ns = kNever;      // when the hardware's timer will interrupt
-    bool slice_over = false;        // the reschedule that is under way is the end of a slice
-    bool in_handler = false;        // inside graft_upcall_interrupt(), whose end looks at `reschedule`
+    u64 timer_due_ns = kNever;  // when the hardware's timer will interrupt
+    bool slice_over = false;    // the reschedule that is under way is the end of a slice
+    bool in_handler = false;    // inside graft_upcall_interrupt(), whose end looks at `reschedule`
     u64 wakeup_ns = kNever;     // earliest deadline that this processor watches for the timer task
     ProcessorStatistics statistics;
-    arch::Context boot_context; // of the flow that entered the scheduler: never gone back to
+    arch::Context boot_context;  // of the flow that entered the scheduler: never gone back to
 
     // ---- whether the next interrupt's exit should switch. Set by anybody, cleared by the switch.
     std::atomic<bool> reschedule{false};
@@ -76,9 +76,13 @@ public:
 };
 
 // The calling processor's, or null before the kernel gave it one. Context: interrupts off.
-inline Processor* this_processor_or_null() { return static_cast<Processor*>(arch::this_cpu().kernel); }
+inline Processor* this_processor_or_null() {
+    return static_cast<Processor*>(arch::this_cpu().kernel);
+}
 // Context: interrupts off, so that the caller can't be moved to another processor.
-inline Processor& this_processor() { return *this_processor_or_null(); }
+inline Processor& this_processor() {
+    return *this_processor_or_null();
+}
 
 // Processors known to the kernel; `index` < processor_count().
 u32 processor_count();

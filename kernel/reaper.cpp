@@ -59,7 +59,8 @@ void start_reaper() {
 void hand_to_reaper(Task& task) {
     task.references.fetch_add(1, std::memory_order_relaxed);  // the reaper's; the running switch holds the task alive
     task.next_to_reap = ended.load(std::memory_order_relaxed);
-    while (!ended.compare_exchange_weak(task.next_to_reap, &task, std::memory_order_release, std::memory_order_relaxed)) {
+    while (
+        !ended.compare_exchange_weak(task.next_to_reap, &task, std::memory_order_release, std::memory_order_relaxed)) {
     }
     unpark(*reaper);
 }

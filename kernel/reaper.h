@@ -1,4 +1,5 @@
-// The reaper: a task that ends what is left of tasks that have ended: list, stack, joiner. Nobody can do that for himself.
+// The reaper: a task that ends what is left of tasks that have ended: list, stack, joiner. Nobody can do that for
+// himself.
 #pragma once
 
 #include "kernel/task.h"

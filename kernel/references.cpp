@@ -28,7 +28,10 @@ public:
         }
     }
 
-    void visit(VirtAddr begin, u64 size) override { scan(begin, begin + size, Kind::heap, 0); }
+    void visit(VirtAddr begin, u64 size) override {
+        if (begin == VirtAddr(current_task().context.fpu)) return;  // the ranges went through its registers
+        scan(begin, begin + size, Kind::heap, 0);
+    }
 
     void visit(AddressRange data) override {
         for (const AddressRange& range : ranges_) {

@@ -1,5 +1,5 @@
-// What compiled C++ calls by itself: guards of statics in functions, pure virtual calls, registered destructors, and the
-// library's complaints.
+// What compiled C++ calls by itself: guards of statics in functions, pure virtual calls, registered destructors, and
+// the library's complaints.
 #include <atomic>
 
 #include "base/types.h"
@@ -21,10 +21,16 @@ extern "C" {
 void* __dso_handle = nullptr;
 
 // Static objects of the image live as long as the machine: nothing is ever torn down.
-int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
+int __cxa_atexit(void (*)(void*), void*, void*) {
+    return 0;
+}
 
-void __cxa_pure_virtual() { graft::kernel::panic("pure virtual function called"); }
-void __cxa_deleted_virtual() { graft::kernel::panic("deleted virtual function called"); }
+void __cxa_pure_virtual() {
+    graft::kernel::panic("pure virtual function called");
+}
+void __cxa_deleted_virtual() {
+    graft::kernel::panic("deleted virtual function called");
+}
 
 // Returns 1 when the caller is to initialise. Whoever finds it busy waits: by yielding, since another task is at it.
 int __cxa_guard_acquire(graft::u64* word) {
@@ -49,19 +55,35 @@ void __cxa_guard_abort(graft::u64* word) {
     reinterpret_cast<Guard*>(word)->busy.store(0, std::memory_order_release);
 }
 
-[[noreturn]] void abort() { graft::kernel::panic("abort"); }
+[[noreturn]] void abort() {
+    graft::kernel::panic("abort");
+}
 
 }  // extern "C"
 
 namespace std {
 
-[[noreturn]] void __throw_bad_alloc() { graft::kernel::panic("std::bad_alloc"); }
-[[noreturn]] void __throw_bad_array_new_length() { graft::kernel::panic("std::bad_array_new_length"); }
-[[noreturn]] void __throw_bad_function_call() { graft::kernel::panic("std::bad_function_call"); }
-[[noreturn]] void __throw_length_error(const char* what) { graft::kernel::panic(what); }
-[[noreturn]] void __throw_logic_error(const char* what) { graft::kernel::panic(what); }
-[[noreturn]] void __throw_out_of_range(const char* what) { graft::kernel::panic(what); }
-[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) { graft::kernel::panic(what); }
+[[noreturn]] void __throw_bad_alloc() {
+    graft::kernel::panic("std::bad_alloc");
+}
+[[noreturn]] void __throw_bad_array_new_length() {
+    graft::kernel::panic("std::bad_array_new_length");
+}
+[[noreturn]] void __throw_bad_function_call() {
+    graft::kernel::panic("std::bad_function_call");
+}
+[[noreturn]] void __throw_length_error(const char* what) {
+    graft::kernel::panic(what);
+}
+[[noreturn]] void __throw_logic_error(const char* what) {
+    graft::kernel::panic(what);
+}
+[[noreturn]] void __throw_out_of_range(const char* what) {
+    graft::kernel::panic(what);
+}
+[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) {
+    graft::kernel::panic(what);
+}
 [[noreturn]] void __glibcxx_assert_fail(const char*, int, const char*, const char* condition) noexcept {
     graft::kernel::panic(condition ? condition : "library assertion");
 }

@@ -1,8 +1,9 @@
-// The scheduler: run queues with 32 priorities a processor, round robin inside a priority, preemption at interrupt exit.
+// The scheduler: run queues with 32 priorities a processor, round robin inside a priority, preemption at interrupt
+// exit.
 //
-// A task is placed when it wakes: on the processor it ran on last when that one is idle, else on an idle one, else on the
-// least loaded. A processor that runs out of work takes a ready task from another. The kernel's processors don't tick
-// while idle.
+// A task is placed when it wakes: on the processor it ran on last when that one is idle, else on an idle one, else on
+// the least loaded. A processor that runs out of work takes a ready task from another. The kernel's processors don't
+// tick while idle.
 //
 // Locking order between two run queues: only one is waited for at a time; the second is tried (take_from_others()).
 #pragma once

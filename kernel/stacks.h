@@ -1,5 +1,5 @@
-// Stacks: mapped page runs in a region of their own, with an unmapped page below and above each. Those of the default size
-// are kept for reuse; when too many are kept, half of them go at once, so that one flush of all TLBs serves many.
+// Stacks: mapped page runs in a region of their own, with an unmapped page below and above each. Those of the default
+// size are kept for reuse; when too many are kept, half of them go at once, so that one flush of all TLBs serves many.
 #pragma once
 
 #include <optional>

@@ -19,7 +19,8 @@ void apply_command_line(const CommandLine& arguments);
 // 3. The kernel's own tasks: reaper, timers, deferred work. After the clock and the local APIC's timer are calibrated.
 void start_tasks();
 
-// 4. Starts other processors up to `limit` in all; each enters the scheduler. Returns how many run then, this one included.
+// 4. Starts other processors up to `limit` in all; each enters the scheduler. Returns how many run then, this one
+// included.
 //    `apic_ids`: of the others. After arch::init_smp().
 u32 start_processors(std::span<const u32> apic_ids, u32 limit);
 

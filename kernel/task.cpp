@@ -78,11 +78,16 @@ Result<Task*, TaskFailure> make_task(TaskFunction function, void* argument, cons
 
 std::string_view name_of(TaskState state) {
     switch (state) {
-        case TaskState::blocked: return "blocked";
-        case TaskState::waking: return "waking";
-        case TaskState::ready: return "ready";
-        case TaskState::running: return "running";
-        case TaskState::exited: return "exited";
+        case TaskState::blocked:
+            return "blocked";
+        case TaskState::waking:
+            return "waking";
+        case TaskState::ready:
+            return "ready";
+        case TaskState::running:
+            return "running";
+        case TaskState::exited:
+            return "exited";
     }
     return "unknown";
 }

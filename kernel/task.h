@@ -10,9 +10,9 @@
 //
 //   blocked → waking → ready → running → ready | blocked | exited
 //
-// `processor` says whose run queue the task belongs to. It changes only while the task is not running, under the lock of
-// the old one: so "lock its queue, look again, is it still that queue" (TaskQueueGuard) gives a task that can't begin to
-// run. Everything that examines tasks relies on that.
+// `processor` says whose run queue the task belongs to. It changes only while the task is not running, under the lock
+// of the old one: so "lock its queue, look again, is it still that queue" (TaskQueueGuard) gives a task that can't
+// begin to run. Everything that examines tasks relies on that.
 //
 // A task that parks has a token: unpark() of a task that isn't parked leaves one behind, and the next park() returns at
 // once. So whoever parks looks again at what it waits for.
@@ -56,11 +56,11 @@ std::string_view name_of(TaskState state);
 using TaskFunction = void (*)(void* argument);
 
 struct TaskOptions {
-    std::string_view name = "task";       // cut at kTaskNameCapacity
-    u8 priority = kDefaultPriority;       // 0 … 31, larger is more urgent
-    u64 processors = kEveryProcessor;     // a bit for each processor that may run it
-    usize stack_size = kDefaultStackSize; // rounded up to pages
-    bool uses_sse = true;                 // false only for code compiled for general registers
+    std::string_view name = "task";        // cut at kTaskNameCapacity
+    u8 priority = kDefaultPriority;        // 0 … 31, larger is more urgent
+    u64 processors = kEveryProcessor;      // a bit for each processor that may run it
+    usize stack_size = kDefaultStackSize;  // rounded up to pages
+    bool uses_sse = true;                  // false only for code compiled for general registers
 };
 
 // What a transition knows of a task that holds it. Lock: the task's run queue.
@@ -110,8 +110,8 @@ struct Task {
 
     // ---- its own lock
     SpinLock exit_lock{LockRank::wait};
-    bool finished = false;      // exited and off the list
-    Task* joiner = nullptr;     // parked in join()
+    bool finished = false;   // exited and off the list
+    Task* joiner = nullptr;  // parked in join()
     Task* next_to_reap = nullptr;
 
     std::atomic<u32> references{0};
@@ -151,7 +151,8 @@ private:
 };
 
 // The task inherits its creator's patch state. Context: task or boot, no spinlock held.
-[[nodiscard]] Result<TaskHandle, TaskFailure> create_task(TaskFunction function, void* argument, const TaskOptions& options);
+[[nodiscard]] Result<TaskHandle, TaskFailure> create_task(TaskFunction function, void* argument,
+                                                          const TaskOptions& options);
 
 // The running task. Context: a task (not the boot flow before enter_scheduler()).
 inline Task& current_task() {
@@ -168,8 +169,8 @@ void yield();
 
 // Sleeps until unpark(), or returns at once when a token is there. May return for no reason. Context: task; sleeps.
 void park();
-// Wakes a parked task or leaves a token. The caller holds something that keeps the task alive: a lock that the task takes
-// before it goes on, or a reference. Context: any, interrupts on or off; no lock of rank run_queue or above.
+// Wakes a parked task or leaves a token. The caller holds something that keeps the task alive: a lock that the task
+// takes before it goes on, or a reference. Context: any, interrupts on or off; no lock of rank run_queue or above.
 void unpark(Task& task);
 
 // Makes an interruptible wait of this task, the running or the next one, return `interrupted`.

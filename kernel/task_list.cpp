@@ -17,7 +17,9 @@ constinit u64 last_id = 0;  // lock: list_lock
 // acquire-release chain of those subtractions.
 constinit std::array<std::atomic<u64>, 2> counts{};
 
-std::atomic<u64>& count_of(patch::Universe universe) { return counts[static_cast<usize>(universe)]; }
+std::atomic<u64>& count_of(patch::Universe universe) {
+    return counts[static_cast<usize>(universe)];
+}
 
 // Lock: list_lock.
 Task* first_after(u64 id) {

@@ -4,7 +4,8 @@
 // transition can't end (and free text) under a task that is about to end. A new task takes its creator's patch state
 // under the list's lock, with interrupts off, so nobody moves the creator in between.
 //
-// Counts are atomic: a move is written by the task's own processor or under its run queue's lock, never under the list's.
+// Counts are atomic: a move is written by the task's own processor or under its run queue's lock, never under the
+// list's.
 #pragma once
 
 #include <array>

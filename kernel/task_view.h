@@ -69,9 +69,9 @@ struct StackView {
 
     std::array<VirtAddr, kCapacity> pcs{};  // lookup pcs, innermost first
     usize count = 0;
-    bool cut = false;             // deeper than kCapacity
+    bool cut = false;  // deeper than kCapacity
     bool reliable = false;
-    std::string_view why;         // when it isn't
+    std::string_view why;  // when it isn't
 };
 
 // The task's stack as it is now; one that runs is interrupted for it. Nothing when the task has gone. Context: task.

@@ -53,7 +53,9 @@ void wait_for_marked() {
     }
 }
 
-u64 bit_of(const Processor* processor) { return processor ? u64{1} << processor->index : 0; }
+u64 bit_of(const Processor* processor) {
+    return processor ? u64{1} << processor->index : 0;
+}
 
 }  // namespace
 

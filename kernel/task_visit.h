@@ -1,5 +1,6 @@
-// Visits: looking into tasks that can't run meanwhile. A task that isn't running is visited under its run queue's lock; a
-// running one by its own processor, in an interrupt that shows its registers, or when it stops, whichever comes first.
+// Visits: looking into tasks that can't run meanwhile. A task that isn't running is visited under its run queue's lock;
+// a running one by its own processor, in an interrupt that shows its registers, or when it stops, whichever comes
+// first.
 //
 // One visit (of one task or of all) runs at a time.
 #pragma once

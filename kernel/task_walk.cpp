@@ -20,7 +20,9 @@ arch::HookRecord hook_of(const Task& task) {
 
 }  // namespace
 
-u64 interrupted_trampolines() { return trampolines_seen.load(std::memory_order_relaxed); }
+u64 interrupted_trampolines() {
+    return trampolines_seen.load(std::memory_order_relaxed);
+}
 
 arch::Registers registers_of(const arch::InterruptFrame& frame) {
     arch::Registers registers;

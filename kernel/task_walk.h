@@ -1,6 +1,7 @@
 // TaskWalk: the stack of one task, from where it stopped or was interrupted to its entry frame.
 //
-// Context: whoever walks keeps the task from running (its run queue's lock) or is its own processor with interrupts off.
+// Context: whoever walks keeps the task from running (its run queue's lock) or is its own processor with interrupts
+// off.
 #pragma once
 
 #include "arch/x86_64/interrupt_frame.h"

@@ -9,15 +9,15 @@
 
 namespace graft::kernel {
 
-// Two queues, since one kind is served under the lock and the other is not: a sleeper's entry lies on its stack and must
-// be done with when the lock is released.
+// Two queues, since one kind is served under the lock and the other is not: a sleeper's entry lies on its stack and
+// must be done with when the lock is released.
 struct TimerService {
     SpinLock lock{LockRank::timers};
-    TimerQueue callbacks;           // lock
-    TimerQueue sleepers;            // lock
-    Timer* running = nullptr;       // lock; whose callback runs
-    Task* runner = nullptr;         // constant after start_timer_task()
-    Task* canceller = nullptr;      // lock; parked until `running` is done
+    TimerQueue callbacks;       // lock
+    TimerQueue sleepers;        // lock
+    Timer* running = nullptr;   // lock; whose callback runs
+    Task* runner = nullptr;     // constant after start_timer_task()
+    Task* canceller = nullptr;  // lock; parked until `running` is done
 
     static Timer& timer_of(TimerEntry& entry) { return static_cast<Timer&>(entry); }
     static Task& sleeper_of(TimerEntry& entry) { return static_cast<WakeUp&>(entry).task_; }
@@ -143,7 +143,9 @@ void sleep_until(u64 deadline_ns) {
     while (arch::now_ns() < deadline_ns) park();
 }
 
-void sleep_ns(u64 duration_ns) { sleep_until(arch::now_ns() + duration_ns); }
+void sleep_ns(u64 duration_ns) {
+    sleep_until(arch::now_ns() + duration_ns);
+}
 
 bool sleep_interruptibly_ns(u64 duration_ns) {
     u64 deadline_ns = arch::now_ns() + duration_ns;

@@ -1,5 +1,5 @@
-// WaitQueue: the tasks that wait for something to come true. The something and the queue share one spinlock (rank wait or
-// device) that the owner names:
+// WaitQueue: the tasks that wait for something to come true. The something and the queue share one spinlock (rank wait
+// or device) that the owner names:
 //
 //     SpinGuard<IrqSave> guard(lock_);
 //     while (!ready_) waiters_.wait(guard);            // gives the lock up while it sleeps
@@ -36,8 +36,8 @@ public:
     // Gives up the guard's lock, sleeps until woken or `deadline_ns` (of arch::now_ns()), takes the lock again.
     // Context: task; the guard found interrupts on and is the only one held.
     // A mutex is given up once the wait has begun, and not taken again.
-    WaitResult wait(SpinGuard<IrqSave>& guard, u64 deadline_ns = kNever, Interruptible interruptible = Interruptible::no,
-                    Mutex* given_up = nullptr);
+    WaitResult wait(SpinGuard<IrqSave>& guard, u64 deadline_ns = kNever,
+                    Interruptible interruptible = Interruptible::no, Mutex* given_up = nullptr);
 
     // Lock: the owner's. Context: any.
     void wake_one();

@@ -25,7 +25,9 @@ namespace {
 
 constinit WorkService service;
 
-void work_round() { WorkService::run(service.take()); }
+void work_round() {
+    WorkService::run(service.take());
+}
 
 void work_loop(void*) {
     for (;;) work_round();

@@ -1,5 +1,5 @@
-// Deferred work: functions that run soon, one after the other, in a task of their own. For what an interrupt handler (or
-// whoever may not sleep) must leave to others.
+// Deferred work: functions that run soon, one after the other, in a task of their own. For what an interrupt handler
+// (or whoever may not sleep) must leave to others.
 #pragma once
 
 #include "base/intrusive_list.h"

@@ -1,10 +1,10 @@
-// AddressSpace: hands out page-aligned pieces of one region of virtual addresses, each followed by an unmapped page, and
-// keeps released pieces away from reuse for a number of later allocations, so that a stale pointer into one faults
+// AddressSpace: hands out page-aligned pieces of one region of virtual addresses, each followed by an unmapped page,
+// and keeps released pieces away from reuse for a number of later allocations, so that a stale pointer into one faults
 // instead of finding somebody else.
 //
-// One bit a page; next fit. Released pieces wait in a queue of kWaiting records; should it be full, the oldest comes back
-// early: an address is a scarcer thing than a diagnosis.
-// Locking: none; the owner locks. Context: any. Host-testable: touches no memory of the region.
+// One bit a page; next fit. Released pieces wait in a queue of kWaiting records; should it be full, the oldest comes
+// back early: an address is a scarcer thing than a diagnosis. Locking: none; the owner locks. Context: any.
+// Host-testable: touches no memory of the region.
 #pragma once
 
 #include <array>
@@ -18,8 +18,8 @@ namespace graft::kernel {
 
 class AddressSpace {
 public:
-    // `bits` holds one bit a page of `region` (region pages / 64 words), zeroed. `quarantine`: how many allocations must
-    // pass before a released piece may be used again; 0 = at once.
+    // `bits` holds one bit a page of `region` (region pages / 64 words), zeroed. `quarantine`: how many allocations
+    // must pass before a released piece may be used again; 0 = at once.
     void initialise(AddressRange region, std::span<u64> bits, u64 quarantine);
 
     // `pages` mapped-to-be pages with an unused page before and after them.

@@ -9,23 +9,31 @@ namespace graft::kernel {
 
 namespace {
 
-bool is_blank(char character) { return character == ' ' || character == '\t' || character == '\n' || character == '\r'; }
+bool is_blank(char character) {
+    return character == ' ' || character == '\t' || character == '\n' || character == '\r';
+}
 
 std::optional<u64> factor_of(char suffix) {
     switch (suffix) {
         case 'k':
-        case 'K': return u64{1} << 10;
+        case 'K':
+            return u64{1} << 10;
         case 'm':
-        case 'M': return u64{1} << 20;
+        case 'M':
+            return u64{1} << 20;
         case 'g':
-        case 'G': return u64{1} << 30;
-        default: return std::nullopt;
+        case 'G':
+            return u64{1} << 30;
+        default:
+            return std::nullopt;
     }
 }
 
 }  // namespace
 
-CommandLine::CommandLine(std::string_view text) { assign(text); }
+CommandLine::CommandLine(std::string_view text) {
+    assign(text);
+}
 
 void CommandLine::assign(std::string_view text) {
     truncated_ = text.size() > kCapacity;

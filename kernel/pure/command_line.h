@@ -1,8 +1,9 @@
 // CommandLine: the kernel command line, words of the form `key=value` or `key`, separated by blanks; a value may be put
-// in double quotes. The last word of a key counts. docs/reference/command-line.md lists the kernel's keys; an application
-// takes the keys it likes.
+// in double quotes. The last word of a key counts. docs/reference/command-line.md lists the kernel's keys; an
+// application takes the keys it likes.
 //
-// Holds a copy of the text, cut at kCapacity (truncated() tells). Locking: none, constant after construction. Context: any.
+// Holds a copy of the text, cut at kCapacity (truncated() tells). Locking: none, constant after construction. Context:
+// any.
 #pragma once
 
 #include <array>

@@ -77,8 +77,8 @@ usize Heap::usable_size(const void* memory) const {
     return is_large(memory) ? source_.page_count(memory) * kPageSize : slab_of(memory)->object_size;
 }
 
-// The smallest class that holds `size` and whose objects are all aligned: the header and the class size are multiples of
-// the alignment. kClassCount: too large for a slab.
+// The smallest class that holds `size` and whose objects are all aligned: the header and the class size are multiples
+// of the alignment. kClassCount: too large for a slab.
 usize Heap::class_for(usize size, usize alignment) {
     if (alignment > kHeaderSize || size > kLargestSmall) return kClassCount;
     for (usize i = 0; i < kClassCount; ++i) {

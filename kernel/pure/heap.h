@@ -29,11 +29,11 @@ protected:
 };
 
 struct HeapStatistics {
-    u64 objects = 0;       // live, in slabs and large
-    u64 bytes = 0;         // of them, rounded up to what they occupy
-    u64 pages = 0;         // taken from the source
-    u64 allocations = 0;   // ever
-    u64 failures = 0;      // refused for want of pages
+    u64 objects = 0;      // live, in slabs and large
+    u64 bytes = 0;        // of them, rounded up to what they occupy
+    u64 pages = 0;        // taken from the source
+    u64 allocations = 0;  // ever
+    u64 failures = 0;     // refused for want of pages
 };
 
 class Heap {
@@ -62,7 +62,7 @@ public:
     }
 
 private:
-    static constexpr std::array<u16, 18> kClasses{16,  32,  48,  64,  96,  128, 192, 256,  320,
+    static constexpr std::array<u16, 18> kClasses{16,  32,  48,  64,  96,  128, 192,  256,  320,
                                                   384, 448, 512, 640, 768, 960, 1344, 1984, 0};
     static constexpr usize kClassCount = 17;
 

@@ -20,7 +20,9 @@
 namespace graft::kernel {
 
 inline constexpr u64 kPageSize = 4096;
-constexpr u64 pages_for(u64 bytes) { return (bytes + kPageSize - 1) / kPageSize; }
+constexpr u64 pages_for(u64 bytes) {
+    return (bytes + kPageSize - 1) / kPageSize;
+}
 
 enum class PageUse : u8 {
     free,
@@ -29,9 +31,9 @@ enum class PageUse : u8 {
     heap_large,  // one large object of the searched heap
     records,     // the patch core's own objects: not searched
     stack,
-    patch,       // text and data of patches
-    tables,      // page tables and the allocator's own records
-    raw,         // whoever asked for pages; searched
+    patch,   // text and data of patches
+    tables,  // page tables and the allocator's own records
+    raw,     // whoever asked for pages; searched
 };
 inline constexpr usize kPageUseCount = 9;
 

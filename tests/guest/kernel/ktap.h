@@ -40,7 +40,7 @@ private:
 }  // namespace graft::tests
 
 // In a test: returns the condition as what is wrong.
-#define KTAP_CHECK(condition)             \
-    do {                                  \
+#define KTAP_CHECK(condition)                \
+    do {                                     \
         if (!(condition)) return #condition; \
     } while (false)

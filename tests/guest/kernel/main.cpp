@@ -43,6 +43,17 @@ constexpr Entry kTests[] = {
     {"stacks are walked", stacks_are_walked},
     {"statics have guards", statics_have_guards},
     {"serial loopback", serial_loopback},
+    {"patch memory has the right access", patch_memory_has_the_right_access},
+    {"released patch addresses stay away", released_patch_addresses_stay_away},
+    {"image functions are known", image_functions_are_known},
+    {"image is read without live sites", image_is_read_without_live_sites},
+    {"transition hooks who is inside", transition_hooks_who_is_inside},
+    {"transition reaches a task that never sleeps", transition_reaches_a_task_that_never_sleeps},
+    {"transition is turned round", transition_is_turned_round},
+    {"new tasks are born moved", new_tasks_are_born_moved},
+    {"survey changes nothing", survey_changes_nothing},
+    {"references are found", references_are_found},
+    {"references of tasks are found", references_of_tasks_are_found},
     {"ten thousand tasks", ten_thousand_tasks},
 };
 

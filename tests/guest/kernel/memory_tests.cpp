@@ -3,10 +3,10 @@
 #include <memory>
 #include <new>
 
+#include "arch/x86_64/paging.h"
 #include "kernel/memory.h"
 #include "kernel/stacks.h"
 #include "kernel/task.h"
-#include "arch/x86_64/paging.h"
 #include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
 

@@ -72,13 +72,17 @@ std::atomic<bool> spinning{false};
     asm volatile("");
 }
 
-void sleeping_task(void*) { sleep_deep(5); }
+void sleeping_task(void*) {
+    sleep_deep(5);
+}
 
 [[gnu::noinline]] void spin_here() {
     while (!stop_spinning.load(std::memory_order_relaxed)) spinning.store(true, std::memory_order_relaxed);
 }
 
-void spinning_task(void*) { spin_here(); }
+void spinning_task(void*) {
+    spin_here();
+}
 
 bool contains(const kernel::StackView& stack, std::string_view function) {
     for (usize i = 0; i < stack.count; ++i) {
@@ -133,7 +137,9 @@ u32 use_static() {
     return slow.value;
 }
 
-void use_in_task(void* argument) { *static_cast<u32*>(argument) = use_static(); }
+void use_in_task(void* argument) {
+    *static_cast<u32*>(argument) = use_static();
+}
 
 }  // namespace
 

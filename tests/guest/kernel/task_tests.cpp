@@ -22,7 +22,9 @@ constexpr u64 kMillisecond = 1'000'000;
 
 std::atomic<u64> counter{0};
 
-void count(void*) { counter.fetch_add(1, std::memory_order_relaxed); }
+void count(void*) {
+    counter.fetch_add(1, std::memory_order_relaxed);
+}
 
 u32 processor_here() {
     arch::InterruptsOff off;

@@ -34,4 +34,16 @@ const char* statics_have_guards();
 const char* serial_loopback();
 inline bool use_second_port = false;  // set before the tests run: the port isn't the control link's
 
+const char* patch_memory_has_the_right_access();
+const char* released_patch_addresses_stay_away();
+const char* image_functions_are_known();
+const char* image_is_read_without_live_sites();
+const char* transition_hooks_who_is_inside();
+const char* transition_reaches_a_task_that_never_sleeps();
+const char* transition_is_turned_round();
+const char* new_tasks_are_born_moved();
+const char* survey_changes_nothing();
+const char* references_are_found();
+const char* references_of_tasks_are_found();
+
 }  // namespace graft::tests
