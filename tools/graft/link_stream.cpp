@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -23,6 +24,13 @@ u32 fresh_epoch() {
     u32 epoch = 0;
     if (::getrandom(&epoch, sizeof(epoch), 0) != sizeof(epoch)) epoch = static_cast<u32>(now_ns());
     return epoch;
+}
+
+// A line that is closed at the other end is an error to be told, not a signal to die of.
+ssize_t write_quietly(int fd, std::span<const std::byte> bytes) {
+    ssize_t count = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    bool is_socket = count >= 0 || errno != ENOTSOCK;
+    return is_socket ? count : ::write(fd, bytes.data(), bytes.size());
 }
 
 // Drops the part of a buffer that has been dealt with, without moving bytes at every call.
@@ -125,8 +133,9 @@ Outcome<void> LinkStream::write_line() {
             line_written_ = 0;
             if (line_out_.empty()) return {};
         }
-        ssize_t count = ::write(fd_.get(), line_out_.data() + line_written_, line_out_.size() - line_written_);
+        ssize_t count = write_quietly(fd_.get(), std::span(line_out_).subspan(line_written_));
         if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
+        if (count < 0 && errno == EPIPE) return closed();
         if (count < 0) return fail(system_failure(ExitCode::no_connection, name_));
         line_written_ += static_cast<usize>(count);
     }
@@ -137,9 +146,13 @@ Outcome<void> LinkStream::read_line() {
     ssize_t count = ::read(fd_.get(), chunk.data(), chunk.size());
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
     if (count < 0) return fail(system_failure(ExitCode::no_connection, name_));
-    if (count == 0) return no_connection(fmt::format("{}: closed at the other end; the machine has ended", name_));
+    if (count == 0) return closed();
     link_.on_bytes(std::span(chunk).first(static_cast<usize>(count)), now_ns());
     return {};
+}
+
+std::unexpected<Failure> LinkStream::closed() const {
+    return no_connection(fmt::format("{}: closed at the other end; the machine has ended", name_));
 }
 
 Outcome<void> LinkStream::check_session() const {

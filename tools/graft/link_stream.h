@@ -49,6 +49,7 @@ private:
     bool take_from_link();
     Outcome<void> write_line();
     Outcome<void> read_line();
+    std::unexpected<Failure> closed() const;
     Outcome<void> check_session() const;
     void close();
 

@@ -1,6 +1,7 @@
 // graft: the host command of the system. Boots an image, loads patches into it, watches and steers it over the serial
 // link.
 #include <cstdio>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -37,8 +38,12 @@ int run(int argc, char** argv) {
         app.exit(error);
         return static_cast<int>(asked_for_help ? ExitCode::done : ExitCode::usage);
     }
-    Outcome<void> outcome = line.action(line.globals);
-    if (!outcome) return report(outcome.error());
+    try {
+        Outcome<void> outcome = line.action(line.globals);
+        if (!outcome) return report(outcome.error());
+    } catch (const std::system_error& error) {  // {fmt}'s way to say that a stream takes no more
+        return report({ExitCode::refused, fmt::format("output: {}", error.what())});
+    }
     if (std::fflush(stdout) != 0) return report({ExitCode::refused, "standard output: cannot be written"});
     return static_cast<int>(ExitCode::done);
 }

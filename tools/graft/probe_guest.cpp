@@ -62,24 +62,19 @@ std::string probe_guest() {
     layout.note.entry = kLoadAddress + offsetof(Layout, code);
 
     const u8 code[] = {
-        0xb9,
-        kWrites & 0xff,
-        kWrites >> 8,
+        0xb9,       kWrites & 0xff, kWrites >> 8,
         0,
         0,  // mov $kWrites, %ecx
         0xe6,
         kDelayPort,  // again: out %al, $kDelayPort
         0xe2,
         0xfc,  // loop again
-        0xb8,
-        kGuestSuccess,
-        0,
+        0xb8,       kGuestSuccess,  0,
         0,
         0,  // mov $kGuestSuccess, %eax
         0xe7,
         0xf4,  // out %eax, $0xf4
-        0xf4,
-        0xeb,
+        0xf4,       0xeb,
         0xfd,  // hlt; jmp to the hlt
     };
     static_assert(sizeof(code) <= sizeof(layout.code));
