@@ -70,8 +70,9 @@ sim: build/sim  ## random histories of the patch core (SEEDS)
 CYCLES ?= 1000
 SMP ?= 4
 SEED ?=
-torture: build/graft guest_images  ## load, unload, reverse under busy tasks (CYCLES SMP SEED)
-	@$(MEASURE) torture python3 tests/qemu/torture.py --cycles $(CYCLES) --smp $(SMP) $(if $(SEED),--seed $(SEED))
+torture: build/test-torture.elf build/test-torture/patches/pair.klp build/graft  ## load, unload, reverse under busy tasks (CYCLES SMP SEED)
+	@$(MEASURE) torture build/graft --timeout 14400 run $< --smp $(SMP) --module $(word 2,$^) \
+	    --append "$(QUIET_IMAGE) patches=manual cycles=$(CYCLES) seed=$(or $(SEED),$$RANDOM)"
 
 RUNS ?= 1000000
 TARGET ?= all

@@ -22,9 +22,11 @@ from pathlib import Path
 
 KTAP = re.compile(r"^\s*(ok|not ok) (\d+)(?: -)? ?(.*)$")
 PLAN = re.compile(r"^\s*1\.\.(\d+)\s*$")
+GTEST_PLAN = re.compile(r"^\[=+\] Running (\d+) tests? from")
 GTEST = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ([\w/]+\.[\w/]+)(?: \(\d+ ms\))?$")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\0]")
 SHOWN_LINES = 60
+MEASURED = ("unwind", "torture", "bench")
 
 
 class Suite:
@@ -40,10 +42,13 @@ def measured(name, target, needed, sizes, limit):
 
 
 def guest_suites():
-    """tests/guest/NAME/ is an image; its file `runs` has one `LABEL: ARGUMENTS of graft run` a line."""
+    """tests/guest/NAME/ is an image; its file `runs` has one `LABEL: ARGUMENTS of graft run` a line. Those that a measuring
+    target runs need none."""
     suites = []
     for folder in sorted(path for path in Path("tests/guest").glob("*/") if path.is_dir()):
         runs = folder / "runs"
+        if folder.name in MEASURED and not runs.exists():
+            continue
         lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else ["4 processors: --smp 4 --append exit=debug"]
         for line in (line for line in lines if line and not line.startswith("#")):
             label, arguments = line.split(":", 1)
@@ -71,7 +76,7 @@ def all_suites():
         suites.append(Suite(script.stem.replace("test_", "qemu "), ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"],
                             f"python3 {script}", "ktap", 600))
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
-    suites += measured("torture", "torture", "tests/qemu/torture.py", "CYCLES=20", 900)
+    suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
     suites += measured("link", "link", "tests/qemu/link.py", "LOADS=3", 900)
     return suites
 
@@ -120,9 +125,10 @@ def read_ktap(lines):
 
 def read_gtest(lines):
     verdicts = {"OK": "ok", "FAILED": "FAILED", "SKIPPED": "skipped"}
+    plan = next((int(match.group(1)) for match in map(GTEST_PLAN.match, lines) if match), None)
     # A summary repeats the names of failed and skipped tests, without a time.
     return [(verdicts[match.group(1)], match.group(2)) for match in map(GTEST.match, lines)
-            if match and match.group(0).endswith("ms)")], None
+            if match and match.group(0).endswith("ms)")], plan
 
 
 def run_suite(suite, totals):
