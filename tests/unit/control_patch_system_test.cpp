@@ -1,0 +1,121 @@
+// The control tree over a real registry, from the client's message to the patch in force.
+#include "control/patch_system.h"
+
+#include "control/server.h"
+#include "control/tree.h"
+#include "tests/unit/control_client.h"
+#include "tests/unit/patch_fixture.h"
+
+namespace graft::control {
+namespace {
+
+using testing::Client;
+namespace np = formats::ninep;
+
+// The kernel's part, of which nothing is needed here.
+class TestSystem final : public PatchSystem {
+public:
+    using PatchSystem::PatchSystem;
+    void write_version(GrowingText&) override {}
+    void write_tainted(GrowingText&) override {}
+    void write_symbols(GrowingText&) override {}
+    void write_metrics(GrowingText&) override {}
+    bool next_log_line(u64&, TextBuffer&) override { return false; }
+    void visit_tasks(FunctionRef<void(const TaskView&)>) override {}
+    bool visit_task(u64, FunctionRef<void(const TaskView&)>) override { return false; }
+    bool write_stack(u64, GrowingText&) override { return false; }
+    bool write_blocking(u64, GrowingText&) override { return true; }
+    void note(std::string_view) override {}
+};
+
+class PatchSystemTest : public patch::PatchTest {
+protected:
+    PatchSystemTest() : system(*registry), tree(system), server(tree), client(server) {
+        EXPECT_TRUE(server.allocate());
+        client.attach();
+    }
+
+    std::string file(const std::string& name, std::initializer_list<const char*> replaced) {
+        sim::PatchBuilder builder(image, name);
+        for (auto* function : replaced) builder.replace(function);
+        sim::Bytes bytes = builder.build();
+        return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    }
+
+    // What the sync answers.
+    std::string upload(const std::string& name, const std::string& content) {
+        std::string error = client.walk(1, "livepatch");
+        if (error.empty()) error = client.try_call(np::Tcreate{1, name, 0644, np::kOpenWrite, ""});
+        for (usize offset = 0; error.empty() && offset < content.size(); offset += 8000) {
+            error = client.write(1, offset, content.substr(offset, 8000));
+        }
+        if (error.empty()) error = client.try_call(np::Twstat{1, np::Stat::dont_touch()});
+        client.call(np::Tclunk{1});
+        return error;
+    }
+
+    TestSystem system;
+    ControlTree tree;
+    Server server;
+    Client client;
+};
+
+TEST_F(PatchSystemTest, APatchComesAndGoes) {
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0", "f1"})), "");
+    EXPECT_EQ(client.list("livepatch"), std::vector<std::string>{"fix"});
+    EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
+    EXPECT_EQ(client.cat("livepatch/fix/transition"), "1\n");
+    EXPECT_EQ(client.list("livepatch/fix/functions").size(), 2u);
+    EXPECT_EQ(client.cat("livepatch/fix/functions/f0,1/patched"), "1\n");
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
+    EXPECT_EQ(client.write_value("livepatch/fix/transition", "0").substr(0, 5), "fix: ");
+    ASSERT_EQ(client.walk(5, "livepatch/fix/enabled"), "");
+    EXPECT_EQ(client.write_value("livepatch/fix/unregister", "1"), "");
+    EXPECT_EQ(client.cat("livepatch/fix/enabled"), "0\n");
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    EXPECT_TRUE(client.list("livepatch").empty());
+    EXPECT_EQ(client.try_call(np::Topen{5, np::kOpenRead}), "the patch is gone");
+}
+
+TEST_F(PatchSystemTest, HistoryTellsEachRecordOnce) {
+    ASSERT_EQ(client.open(9, "history", np::kOpenRead), "");
+    ASSERT_EQ(client.read_all(9), "<waits>");
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})).find("tag"), 0u);  // tag 1 waits for the history
+    client.send(np::Tflush{1}, 2);
+    ASSERT_TRUE(client.receive()->get<np::Rflush>());
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    std::string records = client.read_all(9, 10);
+    EXPECT_EQ(records.find("1\t"), 0u);
+    EXPECT_NE(records.find("\n2\t"), std::string::npos);
+    EXPECT_NE(records.find("\tloaded\tfix\t"), std::string::npos);
+    EXPECT_EQ(records.find("\n3\t"), std::string::npos);
+}
+
+TEST_F(PatchSystemTest, RefusalsNameThePatchAndTheReason) {
+    EXPECT_EQ(upload("fix.klp", "not a patch at all").find("fix: not a patch"), 0u);
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    EXPECT_NE(upload("other.klp", file("other", {"f1"})), "");  // a transition runs
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    std::string error = upload("other.klp", file("other", {"f0"}));
+    EXPECT_EQ(error.find("other: "), 0u);
+    EXPECT_NE(error.find("f0"), std::string::npos);
+    EXPECT_NE(error.find("fix"), std::string::npos);
+    EXPECT_EQ(client.list("livepatch"), std::vector<std::string>{"fix"});
+}
+
+TEST_F(PatchSystemTest, APlanLoadsNothing) {
+    ASSERT_EQ(client.open(1, "plan", np::kOpenReadWrite), "");
+    ASSERT_EQ(client.write(1, 0, file("fix", {"f0"})), "");
+    std::string plan = client.read_all(1);
+    EXPECT_EQ(plan.find("patch\tfix\tfix\t"), 0u);
+    EXPECT_NE(plan.find("\nfunction\tf0,1\t0x"), std::string::npos);
+    EXPECT_EQ(plan.substr(plan.size() - 6), "\nfits\n");
+    ASSERT_EQ(client.write(1, 0, "junk"), "");
+    EXPECT_EQ(client.read_all(1).find("refused\tnot a patch"), 0u);
+    EXPECT_TRUE(client.list("livepatch").empty());
+}
+
+}  // namespace
+}  // namespace graft::control
