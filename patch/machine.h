@@ -99,7 +99,7 @@ struct FunctionInfo {
     std::string_view name;  // linkage name; lives as long as the image
     u32 position = 1;       // rank by address among functions of this name, from 1
     Patchability patchability = Patchability::no_call_site;
-    bool has_return = true;  // false: contains no return instruction, an endless loop
+    bool has_return = true;                                 // false: contains no return instruction, an endless loop
     std::array<AddressRange, kMaxFunctionRanges> ranges{};  // in ascending order of address
     usize range_count = 0;
 

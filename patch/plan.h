@@ -31,14 +31,15 @@ struct PlannedSection {
 struct PlannedSymbol {
     enum class Kind : u8 {
         unresolved,  // has no address: undefined without a reference, absolute, or in a section that isn't loaded
-        image,       // value: an address
-        local,       // value: offset in `section`
-        handle,      // the patch's destructor table
+        image,
+        local,   // lies in the patch
+        handle,  // the patch's destructor table
     };
     Kind kind = Kind::unresolved;
     bool is_atexit = false;
-    u32 section = 0;
-    u64 value = 0;
+    u32 section = 0;  // where the patch defines it, also when the image's is used instead; else 0
+    u64 offset = 0;   // in that section
+    u64 address = 0;  // kind image
 };
 
 struct PlannedFunc {

@@ -33,7 +33,7 @@ RefusalResult<void> Plan::resolve(const Machine& machine, u32 index) {
     if (!end || *end > section_size) return bad(symbol.value, section_size);
     symbols_[index].kind = PlannedSymbol::Kind::local;
     symbols_[index].section = symbol.section;
-    symbols_[index].value = symbol.value;
+    symbols_[index].offset = symbol.value;
     if (symbol.binding() == elf::kBindLocal) return {};
     return resolve_global(machine, index, name);
 }
@@ -49,7 +49,7 @@ RefusalResult<void> Plan::resolve_undefined(const Machine& machine, u32 index, s
     if (!address) return {};
     planned.kind = PlannedSymbol::Kind::image;
     planned.is_atexit = true;
-    planned.value = address->value;
+    planned.address = address->value;
     return {};
 }
 
@@ -65,10 +65,10 @@ RefusalResult<void> Plan::resolve_global(const Machine& machine, u32 index, std:
     if (!address) return {};
     if (is_weak) {
         planned.kind = PlannedSymbol::Kind::image;
-        planned.value = address->value;
+        planned.address = address->value;
         return {};
     }
-    auto* func = find_new_function(planned.section, planned.value);
+    auto* func = find_new_function(planned.section, planned.offset);
     if (func != nullptr && func->old.entry == *address) return {};
     return refuse(RefusalCode::redefined_symbol, name, index);
 }
@@ -113,7 +113,7 @@ RefusalResult<void> Plan::resolve_references(const Machine& machine) {
         }
         if (!machine.has_symbol(name, reference->address)) return refuse(RefusalCode::unknown_reference, name, address);
         planned.kind = PlannedSymbol::Kind::image;
-        planned.value = address;
+        planned.address = address;
     }
     return {};
 }

@@ -42,9 +42,9 @@ VirtAddr Relocator::section_address(u32 section) const {
 u64 Relocator::symbol_address(const PlannedSymbol& symbol) const {
     switch (symbol.kind) {
         case PlannedSymbol::Kind::image:
-            return symbol.value;
+            return symbol.address;
         case PlannedSymbol::Kind::local:
-            return section_address(symbol.section).value + symbol.value;
+            return section_address(symbol.section).value + symbol.offset;
         case PlannedSymbol::Kind::handle:
             return memory_.data.begin.value + plan_.destructors_offset();
         case PlannedSymbol::Kind::unresolved:
@@ -55,20 +55,27 @@ u64 Relocator::symbol_address(const PlannedSymbol& symbol) const {
 }
 
 // Whoever means the new function of a func means the function, and that is its old entry: a call goes through the call
-// site, an address equals the image's and outlives the patch. Only the unwind table speaks of the new code itself.
-u64 Relocator::value(u32 section, const elf::Rela& rela) const {
+// site, an address equals the image's and outlives the patch. Only the unwind table speaks of the code that lies in the
+// patch, be it a new function or the idle copy of one that the image has.
+u64 Relocator::target(u32 section, const elf::Rela& rela) const {
     const PlannedSymbol& symbol = plan_.symbol(rela.symbol());
-    bool pc_relative = is_pc_relative(rela.type());
     u64 addend = static_cast<u64>(rela.addend);
-    u64 place = section_address(section).value + rela.offset;
-    u64 to_next_instruction = pc_relative ? 4 : 0;  // what the compiler took off the addend for a call or a load
-
-    u64 value = symbol_address(symbol) + addend;
-    if (symbol.kind == PlannedSymbol::Kind::local && section != plan_.frames_section()) {
-        auto* func = plan_.find_new_function(symbol.section, symbol.value + addend + to_next_instruction);
-        if (func != nullptr) value = func->old.entry.value - to_next_instruction;
+    if (section == plan_.frames_section() && symbol.section != 0) {
+        return section_address(symbol.section).value + symbol.offset + addend;
     }
-    return pc_relative ? value - place : value;
+    // What the compiler took off the addend, since a displacement counts from the next instruction.
+    u64 to_next_instruction = is_pc_relative(rela.type()) ? 4 : 0;
+    if (symbol.kind == PlannedSymbol::Kind::local) {
+        auto* func = plan_.find_new_function(symbol.section, symbol.offset + addend + to_next_instruction);
+        if (func != nullptr) return func->old.entry.value - to_next_instruction;
+    }
+    return symbol_address(symbol) + addend;
+}
+
+u64 Relocator::value(u32 section, const elf::Rela& rela) const {
+    u64 place = section_address(section).value + rela.offset;
+    u64 found = target(section, rela);
+    return is_pc_relative(rela.type()) ? found - place : found;
 }
 
 RefusalResult<void> Relocator::check() const {

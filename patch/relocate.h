@@ -39,6 +39,7 @@ public:
 
 private:
     u64 value(u32 section, const elf::Rela& rela) const;
+    u64 target(u32 section, const elf::Rela& rela) const;
     u64 symbol_address(const PlannedSymbol& symbol) const;
 
     const Plan& plan_;

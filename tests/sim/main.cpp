@@ -6,17 +6,9 @@
 #include <cstring>
 #include <string>
 
-#include "base/assert.h"
 #include "tests/sim/history.h"
 
-namespace graft {
-
-void assertion_failed(const char* condition, const char* file, unsigned line) {
-    std::fprintf(stderr, "%s:%u: %s\n", file, line, condition);
-    std::abort();
-}
-
-namespace sim {
+namespace graft::sim {
 namespace {
 
 constexpr u64 kMostDefectSeeds = 300;  // within so many histories each defect must be noticed
@@ -127,8 +119,7 @@ int run(int count, char** arguments) {
 }
 
 }  // namespace
-}  // namespace sim
-}  // namespace graft
+}  // namespace graft::sim
 
 int main(int count, char** arguments) {
     return graft::sim::run(count, arguments);

@@ -64,7 +64,13 @@ void PatchBuilder::add_hold(const SimFunction& function) {
 }
 
 Bytes PatchBuilder::metadata() const {
-    Bytes out(1 << 21);
+    Bytes out(write_metadata({}));
+    write_metadata(out);
+    if (spoil_metadata) spoil_metadata(out);
+    return out;
+}
+
+usize PatchBuilder::write_metadata(std::span<std::byte> out) const {
     formats::KlpMetadataWriter writer(out, build_id);
     if (!name_.empty()) writer.text(formats::KlpTag::name, name_);
     if (more_metadata) more_metadata(writer);
@@ -76,9 +82,7 @@ Bytes PatchBuilder::metadata() const {
         writer.function(function.tag, function.name, function.entry, function.position, function.symbol, ranges);
     }
     for (auto& reference : references) writer.reference(reference.symbol, reference.address);
-    out.resize(writer.finish());
-    if (spoil_metadata) spoil_metadata(out);
-    return out;
+    return writer.finish();
 }
 
 // One CIE, and an FDE for each function [lsb §10.6]: CFA = rsp + 8, the return address at CFA - 8.

@@ -58,6 +58,7 @@ public:
 
 private:
     void add_frames();
+    usize write_metadata(std::span<std::byte> out) const;
 
     const SimImage& image_;
     std::string name_;

@@ -12,6 +12,17 @@ namespace graft::sim {
 namespace {
 
 constexpr u64 kPage = 4096;
+// The same place each time, so that kept inputs of the fuzzer keep their meaning; another one while that is taken.
+constexpr u64 kPlace = 0x20000000;
+
+void* map_low(usize size) {
+    constexpr int kKind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* wanted = reinterpret_cast<void*>(kPlace);
+    void* memory = mmap(wanted, size, PROT_READ | PROT_WRITE, kKind | MAP_FIXED_NOREPLACE, -1, 0);
+    if (memory != MAP_FAILED) return memory;
+    return mmap(nullptr, size, PROT_READ | PROT_WRITE, kKind | MAP_32BIT, -1, 0);
+}
+
 constexpr u8 kNop[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 }  // namespace
@@ -19,8 +30,7 @@ constexpr u8 kNop[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 SimImage::SimImage(usize count) : ordinary_count_(count) {
     u64 image_size = VirtAddr((count + 16) * 2 * kFunctionSize).align_up(kPage).value;
     memory_size_ = image_size + kPatchRoom;
-    memory_ = mmap(nullptr, memory_size_, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT | MAP_NORESERVE, -1, 0);
+    memory_ = map_low(memory_size_);
     if (memory_ == MAP_FAILED) std::abort();
     image_ = AddressRange::of(VirtAddr(memory_), image_size);
     patch_room_ = AddressRange::of(image_.end, kPatchRoom);

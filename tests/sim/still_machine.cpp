@@ -15,6 +15,7 @@ namespace {
 
 constexpr u64 kPage = 4096;
 constexpr u64 kSlotSize = 32;
+constexpr usize kLeastAlignment = 16;
 constexpr usize kKeptLogLines = 64;
 
 u64 pages(u64 size) {
@@ -34,6 +35,8 @@ StillMachine::~StillMachine() {
         protect(allocation.memory.text, PROT_READ | PROT_WRITE);
         protect(allocation.memory.rodata, PROT_READ | PROT_WRITE);
     }
+    // Left only after a violation, when the core's objects are given up as they are.
+    for (auto& [memory, alignment] : records_) ::operator delete(memory, std::align_val_t(alignment));
 }
 
 void StillMachine::violation(std::string what) {
@@ -57,7 +60,8 @@ void StillMachine::unlock() {
 
 void* StillMachine::allocate(usize size, usize alignment) {
     if (fails()) return nullptr;
-    void* memory = ::operator new(size, std::align_val_t(alignment < 16 ? 16 : alignment), std::nothrow);
+    if (alignment < kLeastAlignment) alignment = kLeastAlignment;
+    void* memory = ::operator new(size, std::align_val_t(alignment), std::nothrow);
     if (memory == nullptr) return nullptr;
     std::memset(memory, 0xdb, size);
     records_[memory] = alignment;
@@ -71,7 +75,7 @@ void StillMachine::release(void* memory, usize size) {
     usize alignment = record->second;
     records_.erase(record);
     record_bytes_ -= size;
-    ::operator delete(memory, std::align_val_t(alignment < 16 ? 16 : alignment));
+    ::operator delete(memory, std::align_val_t(alignment));
 }
 
 // Addresses come round again only after the whole room has been used, as in the kernel: a stale pointer shows.

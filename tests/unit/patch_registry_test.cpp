@@ -1,0 +1,316 @@
+// The life of patches, as the registry's table tells it.
+#include "tests/unit/patch_fixture.h"
+
+namespace graft::patch {
+namespace {
+
+using sim::Bytes;
+using sim::PatchBuilder;
+using sim::SimImage;
+
+class PatchRegistry : public PatchTest {
+protected:
+    Bytes make(const std::string& name, std::initializer_list<const char*> replaced,
+               std::initializer_list<const char*> held = {}) {
+        PatchBuilder builder(image, name);
+        builder.add_function("helper");
+        for (auto* function : replaced) builder.replace(function);
+        for (auto* function : held) builder.add_hold(image.function(function));
+        return builder.build();
+    }
+    VirtAddr entry(std::string_view name) const { return image.function(name).entry(); }
+    std::vector<std::string> names() {
+        NameCollector collector;
+        registry->visit_patches(collector);
+        return collector.names;
+    }
+    // The events so far, as text.
+    std::string events() {
+        std::vector<HistoryRecord> records(kHistorySize);
+        u64 last = 0;
+        usize count = registry->read_history(1, records, last);
+        EXPECT_EQ(last, count);
+        EXPECT_EQ(machine.history_records, count);
+        std::string text;
+        for (usize i = 0; i < count; ++i) {
+            text += std::string(name_of(records[i].event)) + " " + std::string(records[i].patch.view()) + "\n";
+        }
+        return text;
+    }
+    Stage stage(std::string_view name) {
+        struct Visitor final : PatchVisitor {
+            void patch(const PatchView& view) override { stage = view.stage; }
+            Stage stage = Stage::loading;
+        } visitor;
+        EXPECT_TRUE(registry->visit_patch(name, visitor));
+        return visitor.stage;
+    }
+    void point_into(std::string_view name, sim::StillMachine& at) {
+        struct Visitor final : PatchVisitor {
+            void patch(const PatchView& view) override { text = view.text; }
+            AddressRange text;
+        } visitor;
+        ASSERT_TRUE(registry->visit_patch(name, visitor));
+        at.references.push_back({Reference::Kind::timer, VirtAddr(0x1234), visitor.text.begin.value + 16, 0});
+    }
+};
+
+TEST_F(PatchRegistry, LoadsAndUnloads) {
+    auto before = machine.ledger();
+    Bytes file = make("fix", {"f0", "f1"}, {"f4"});
+    ASSERT_TRUE(load(file).has_value());
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    ASSERT_TRUE(registry->transition().has_value());
+    EXPECT_TRUE(registry->transition()->appearing);
+    EXPECT_EQ(machine.ledger().trampolines, 1u);
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(registry->complete(), Completion::nothing);
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+    EXPECT_EQ(machine.ledger().trampolines, 0u);
+    EXPECT_TRUE(machine.is_live_text(machine.site(entry("f0"))));
+    EXPECT_FALSE(machine.site(entry("f4")));  // held only
+
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(names().empty());
+    EXPECT_EQ(machine.ledger(), before);
+    EXPECT_EQ(events(), "load-started fix\nloaded fix\nunload-started fix\nunloaded fix\nfreed fix\n");
+}
+
+TEST_F(PatchRegistry, ReversesALoadAnyNumberOfTimes) {
+    auto before = machine.ledger();
+    Bytes file = make("fix", {"f0"});
+    for (u32 turns = 0; turns < 5; ++turns) {
+        ASSERT_TRUE(load(file).has_value());
+        for (u32 i = 0; i < turns; ++i) ASSERT_TRUE(registry->reverse("fix").has_value());
+        bool in_force = turns % 2 == 0;
+        EXPECT_EQ(stage("fix"), in_force ? Stage::appearing : Stage::disappearing);
+        EXPECT_EQ(registry->complete(), Completion::done);
+        EXPECT_EQ(names().size(), in_force ? 1u : 0u);
+        if (in_force) unload_fully("fix");
+        EXPECT_EQ(machine.ledger(), before);
+    }
+}
+
+TEST_F(PatchRegistry, ReversesAnUnloadAnyNumberOfTimes) {
+    auto before = machine.ledger();
+    Bytes file = make("fix", {"f0"});
+    for (u32 turns = 0; turns < 5; ++turns) {
+        load_fully(file);
+        VirtAddr site = machine.site(entry("f0"));
+        ASSERT_TRUE(registry->unregister("fix").has_value());
+        for (u32 i = 0; i < turns; ++i) ASSERT_TRUE(registry->reverse("fix").has_value());
+        EXPECT_EQ(registry->complete(), Completion::done);
+        bool in_force = turns % 2 == 1;
+        EXPECT_EQ(machine.site(entry("f0")), in_force ? site : VirtAddr());
+        if (in_force) unload_fully("fix");
+        EXPECT_EQ(machine.ledger(), before);
+    }
+}
+
+TEST_F(PatchRegistry, UnregisteringAnAppearingPatchTurnsItsTransition) {
+    ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(names().empty());
+    EXPECT_EQ(events(), "load-started fix\nturned fix\nunloaded fix\nfreed fix\n");
+}
+
+TEST_F(PatchRegistry, IndependentPatchesComeAndGoInAnyOrder) {
+    load_fully(make("one", {"f0"}, {"f3"}));
+    load_fully(make("two", {"f1"}));
+    load_fully(make("three", {"f2"}));
+    EXPECT_EQ(names(), (std::vector<std::string>{"one", "two", "three"}));
+    unload_fully("two");
+    load_fully(make("four", {"f1"}));
+    unload_fully("one");
+    EXPECT_FALSE(machine.site(entry("f0")));
+    EXPECT_TRUE(machine.site(entry("f1")));
+    EXPECT_TRUE(machine.site(entry("f2")));
+}
+
+TEST_F(PatchRegistry, TheGivenNameWins) {
+    load_fully(make("fix", {"f0"}), "renamed");
+    EXPECT_EQ(names(), std::vector<std::string>{"renamed"});
+}
+
+TEST_F(PatchRegistry, LingersAsLongAsSomethingPointsIntoIt) {
+    load_fully(make("fix", {"f0"}));
+    point_into("fix", machine);
+    unload_fully("fix");
+    EXPECT_TRUE(names().empty());
+    struct Visitor final : LingeringVisitor {
+        void lingering(std::string_view patch, std::span<const Reference> places, u64 total) override {
+            EXPECT_EQ(patch, "fix");
+            ASSERT_EQ(places.size(), 1u);
+            EXPECT_EQ(places[0].place, VirtAddr(0x1234));
+            EXPECT_EQ(total, 1u);
+            ++count;
+        }
+        int count = 0;
+    } visitor;
+    registry->visit_lingering(visitor);
+    EXPECT_EQ(visitor.count, 1);
+    EXPECT_NE(machine.ledger().patch_bytes, 0u);
+
+    auto again = load(make("fix", {"f0"}));
+    ASSERT_FALSE(again.has_value());
+    EXPECT_EQ(again.error().code, RefusalCode::name_taken);
+    load_fully(make("fix-2", {"f0"}));  // looked at again, and still pointed into
+    EXPECT_EQ(registry->retry_lingering(), 0u);
+    machine.references.clear();
+    unload_fully("fix-2");
+    EXPECT_EQ(machine.ledger().patch_bytes, 0u);
+    EXPECT_EQ(
+        events(),
+        "load-started fix\nloaded fix\nunload-started fix\nunloaded fix\nlingers fix\nrefused \nload-started fix-2\n"
+        "loaded fix-2\nunload-started fix-2\nunloaded fix-2\nfreed fix\nfreed fix-2\n");
+}
+
+TEST_F(PatchRegistry, AWordInThePatchItselfDoesNotHoldIt) {
+    PatchBuilder builder(image, "fix");
+    builder.replace("f0");
+    builder.object.add_section(".data.x", elf::kSectionProgram, elf::kFlagAlloc | elf::kFlagWrite, Bytes(16), 8);
+    load_fully(builder.build());
+    point_into("fix", machine);
+    struct Visitor final : PatchVisitor {
+        void patch(const PatchView& view) override { data = view.data; }
+        AddressRange data;
+    } visitor;
+    registry->visit_patch("fix", visitor);
+    machine.references[0].place = visitor.data.begin;
+    unload_fully("fix");
+    EXPECT_EQ(machine.ledger().patch_bytes, 0u);
+}
+
+TEST_F(PatchRegistry, LingersWhenItsConstructorsLeftAPointerAndTheLoadFailed) {
+    PatchBuilder builder(image, "fix");
+    builder.replace("f0");
+    u32 list = builder.object.add_section(".init_array", elf::kSectionInitArray, elf::kFlagAlloc | elf::kFlagWrite,
+                                          Bytes(8), 8);
+    builder.object.add_relocation(list, 0, elf::kRelocation64, builder.add_function("init"), 0);
+    Bytes file = builder.build();
+    machine.foreign_sites.insert(entry("f0"));
+    machine.references.push_back({Reference::Kind::heap, VirtAddr(8), image.patch_room().begin.value + 8, 0});
+    ASSERT_FALSE(load(file).has_value());
+    EXPECT_NE(machine.ledger().patch_bytes, 0u);
+    machine.references.clear();
+    EXPECT_EQ(registry->retry_lingering(), 1u);
+    EXPECT_EQ(machine.ledger().patch_bytes, 0u);
+}
+
+TEST_F(PatchRegistry, StaysInTransitionWhenACallSiteCannotBeSettled) {
+    ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
+    machine.foreign_sites.insert(entry("f0"));
+    EXPECT_EQ(registry->complete(), Completion::stuck);
+    EXPECT_EQ(registry->complete(), Completion::stuck);
+    EXPECT_TRUE(registry->transition().has_value());
+    EXPECT_EQ(events(), "load-started fix\nstuck fix\n");  // told once
+    machine.foreign_sites.clear();
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+}
+
+TEST_F(PatchRegistry, ShowsItsFunctions) {
+    load_fully(make("fix", {"f2", "f0"}, {"f5"}));
+    struct Visitor final : FunctionVisitor {
+        void function(const FunctionView& view) override { views.push_back(view); }
+        std::vector<FunctionView> views;
+    } visitor;
+    ASSERT_TRUE(registry->visit_functions("fix", visitor));
+    ASSERT_EQ(visitor.views.size(), 3u);
+    EXPECT_EQ(visitor.views[0].name, "f0");
+    EXPECT_EQ(visitor.views[1].name, "f2");
+    EXPECT_EQ(visitor.views[1].old_size, 2 * SimImage::kFunctionSize);  // two parts
+    EXPECT_EQ(visitor.views[1].new_function, machine.site(entry("f2")));
+    EXPECT_EQ(visitor.views[1].new_size, PatchBuilder::kFunctionSize);
+    EXPECT_TRUE(visitor.views[1].patched);
+    EXPECT_TRUE(visitor.views[2].hold);
+    EXPECT_EQ(visitor.views[2].position, 1u);
+    EXPECT_FALSE(registry->visit_functions("nobody", visitor));
+}
+
+class PlanCollector final : public PlanSink {
+public:
+    void patch(const PatchView& view) override { name = view.name; }
+    void function(const FunctionView& view) override { functions.emplace_back(view.name); }
+    void holder(u64 task, Verdict::Kind) override { holders.push_back(task); }
+    void refusal(const Refusal& refusal) override { refusals.push_back(refusal.code); }
+
+    std::string name;
+    std::vector<std::string> functions;
+    std::vector<u64> holders;
+    std::vector<RefusalCode> refusals;
+};
+
+TEST_F(PatchRegistry, PlansWithoutChangingAnything) {
+    load_fully(make("fix", {"f0"}, {"f1"}));
+    auto before = machine.ledger();
+    PlanCollector fits;
+    registry->plan(make("other", {"f3"}, {"f4"}), {}, {}, fits);
+    EXPECT_EQ(fits.name, "other");
+    EXPECT_EQ(fits.functions, (std::vector<std::string>{"f3", "f4"}));
+    EXPECT_TRUE(fits.refusals.empty());
+
+    PlanCollector conflicts;
+    registry->plan(make("fix", {"f1", "f3"}, {"f0"}), {}, {}, conflicts);
+    EXPECT_EQ(conflicts.refusals, (std::vector<RefusalCode>{RefusalCode::name_taken, RefusalCode::function_taken,
+                                                            RefusalCode::function_taken}));
+
+    PlanCollector unreadable;
+    registry->plan(Bytes(10), {}, {}, unreadable);
+    EXPECT_EQ(unreadable.refusals, std::vector<RefusalCode>{RefusalCode::not_a_patch});
+    EXPECT_EQ(machine.ledger(), before);
+    EXPECT_EQ(events(), "load-started fix\nloaded fix\n");
+}
+
+// At each place where the machine can fail, it does, once.
+TEST_F(PatchRegistry, RecoversFromAFailureAtEachPlace) {
+    PatchBuilder builder(image, "fix");
+    builder.replace("f0");
+    builder.replace("f1");
+    builder.add_hold(image.function("f2"));
+    u32 list = builder.object.add_section(".init_array", elf::kSectionInitArray, elf::kFlagAlloc | elf::kFlagWrite,
+                                          Bytes(8), 8);
+    builder.object.add_relocation(list, 0, elf::kRelocation64, builder.add_function("init"), 0);
+    Bytes file = builder.build();
+    auto before = machine.ledger();
+    u64 places = 0;
+    for (u64 n = 1;; ++n) {
+        machine.fail_after(n);
+        auto loaded = load(file);
+        if (loaded) break;
+        ASSERT_EQ(machine.ledger(), before) << "failure " << n << ": " << text_of(loaded.error());
+        ++places;
+    }
+    EXPECT_GT(places, 15u);
+    machine.fail_after(0);
+    ASSERT_EQ(registry->complete(), Completion::done);
+
+    auto loaded = machine.ledger();
+    for (u64 n = 1;; ++n) {
+        machine.fail_after(n);
+        auto unregistered = registry->unregister("fix");
+        if (unregistered) break;
+        ASSERT_EQ(machine.ledger(), loaded) << "failure " << n;
+        EXPECT_EQ(stage("fix"), Stage::enabled);
+    }
+    machine.fail_after(1);
+    EXPECT_EQ(registry->complete(), Completion::stuck);
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(machine.ledger(), before);
+}
+
+TEST_F(PatchRegistry, ALoadDuringATransitionNamesWhatRuns) {
+    ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
+    auto refused = load(make("other", {"f1"}));
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().other.view(), "fix");
+    auto unregistered = registry->reverse("other");
+    ASSERT_FALSE(unregistered.has_value());
+    EXPECT_EQ(unregistered.error().code, RefusalCode::unknown_patch);
+}
+
+}  // namespace
+}  // namespace graft::patch
