@@ -317,7 +317,8 @@ private:
 
     void compare(TaskStack& task, const Registers& registers) {
         DirectStackReader memory;
-        Walker walker(code, memory, task.segments, registers, record_of(task), true);
+        // Every other walk finds most of its rows as the ones before left them.
+        Walker walker(code, memory, task.segments, registers, record_of(task), true, steps % 2 ? &cache : nullptr);
         VirtAddr pc(registers.get(Register::rip));
         bool interrupted = true;
         VirtAddr saved_slot;
@@ -388,6 +389,7 @@ private:
     static Stepper* current;
 
     ProcessCode code;
+    RowCache cache;
     TaskStack tasks[2];
     std::mt19937_64 random;
     u64 patch_state = 0;

@@ -366,6 +366,32 @@ TEST(ArchUnwind, CountsFrames) {
     EXPECT_EQ(walker.why(), Unreliable::too_many_frames);
 }
 
+TEST(ArchUnwind, CachedRowsGoWithTheirGeneration) {
+    RowCache cache;
+    cache.bring_up_to_date(1);
+    World world;
+    auto walk = [&] {
+        Walker walker(world, world, world.segments, world.registers, {}, true, &cache);
+        Frame frame;
+        while (walker.next(frame)) {
+        }
+        return walker.why();
+    };
+    EXPECT_FALSE(cache.find(kInner + 0x10));
+    EXPECT_EQ(walk(), Unreliable::none);
+    ASSERT_TRUE(cache.find(kInner + 0x10));
+    EXPECT_EQ(cache.find(kInner + 0x10)->row.cfa.base, Register::rbp);
+    EXPECT_EQ(walk(), Unreliable::none);
+    EXPECT_FALSE(cache.find(kBare + 0x10));
+    EXPECT_FALSE(cache.find(VirtAddr()));
+    // Where another row goes to the same place, the pc tells them apart.
+    cache.bring_up_to_date(1);
+    EXPECT_TRUE(cache.find(kInner + 0x10));
+    cache.bring_up_to_date(2);
+    EXPECT_FALSE(cache.find(kInner + 0x10));
+    EXPECT_EQ(walk(), Unreliable::none);
+}
+
 TEST(ArchUnwind, KnowsCallsByTheirBytes) {
     auto ends = [](std::vector<u8> bytes) { return ends_with_call(std::as_bytes(std::span(bytes))); };
     EXPECT_TRUE(ends({0xe8, 1, 2, 3, 4}));

@@ -115,7 +115,7 @@ private:
     Result<CfaRule, FrameError> take_expression();
 
     void store(RegisterNumber number, SaveRule rule) {
-        if (number.carried) row_.rule(*number.carried) = rule;
+        if (number.carried) row_.mention(*number.carried, rule);
     }
     u32 here() const { return program_offset_ + static_cast<u32>(reader_.position()); }
     std::unexpected<FrameError> error(FrameFault fault, u64 expected, u64 found) const {
@@ -263,7 +263,7 @@ Step Interpreter::restore_remembered() {
 
 Step Interpreter::restore_initial(RegisterNumber number) {
     if (in_common_) return error(FrameFault::unknown_operation, 0, kRestore);
-    if (number.carried) row_.rule(*number.carried) = initial_.rule(*number.carried);
+    if (number.carried) row_.mention(*number.carried, initial_.rule(*number.carried));
     return {};
 }
 

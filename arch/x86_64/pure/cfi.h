@@ -45,9 +45,13 @@ struct SaveRule {
 struct Row {
     CfaRule cfa;
     std::array<SaveRule, kRegisterCount> rules;
+    u16 mentioned = 0;  // bit r: the program has mentioned register r; the others are `unspecified`
 
-    SaveRule& rule(Register which) { return rules[static_cast<usize>(which)]; }
     const SaveRule& rule(Register which) const { return rules[static_cast<usize>(which)]; }
+    void mention(Register which, SaveRule rule) {
+        rules[static_cast<usize>(which)] = rule;
+        mentioned |= static_cast<u16>(1u << static_cast<usize>(which));
+    }
 };
 
 // The depth to which remember_state may nest. GCC never nests it.

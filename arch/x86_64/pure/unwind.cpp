@@ -1,5 +1,7 @@
 #include "arch/x86_64/pure/unwind.h"
 
+#include <bit>
+
 #include "base/assert.h"
 
 namespace graft::arch {
@@ -10,9 +12,9 @@ constexpr u64 kWord = 8;
 constexpr usize kLongestCall = 7;  // ff /2 with SIB and a 32-bit displacement
 constexpr usize kNearCall = 5;     // e8 rel32
 
-// What a function must give back as it found it [psABI §3.2.1].
-constexpr std::array kCalleeSaved = {Register::rbx, Register::rbp, Register::r12,
-                                     Register::r13, Register::r14, Register::r15};
+// What a frame may restore for its caller; rsp and rip are treated apart.
+constexpr u32 kRestored =
+    (1u << kRegisterCount) - 1 - (1u << static_cast<u32>(Register::rsp)) - (1u << static_cast<u32>(Register::rip));
 
 // The length of an instruction `ff /2` that begins with these bytes; 0 when it isn't one. [intel/vol2 §2.1.5]
 usize indirect_call_length(std::span<const std::byte> bytes) {
@@ -59,8 +61,15 @@ StackSegments StackSegments::behind(AddressRange stack) const {
 }
 
 Walker::Walker(const CodeMap& code, const StackReader& memory, const StackSegments& segments,
-               const Registers& registers, HookRecord hook, bool interrupted)
-    : code_(code), memory_(memory), segments_(segments), registers_(registers), hook_(hook), exact_(interrupted) {
+               const Registers& registers, HookRecord hook, bool interrupted, RowCache* cache)
+    : code_(code),
+      memory_(memory),
+      segments_(segments),
+      registers_(registers),
+      hook_(hook),
+      cache_(cache),
+      known_(code.known_frame(VirtAddr(registers.get(Register::rip)))),
+      exact_(interrupted) {
     GRAFT_ASSERT(registers.is_known(Register::rip) && registers.is_known(Register::rsp));
     while (segment_ < segments_.count && !holds_pointer(stack(), stack_pointer())) ++segment_;
     if (segment_ == segments_.count) refuse(Unreliable::stack_pointer_outside);
@@ -80,7 +89,7 @@ bool Walker::next(Frame& frame) {
     frame.lookup_pc = exact_ ? pc() : VirtAddr(pc() - 1);
     frame.saved_rip_slot = saved_rip_slot_;
     frame.interrupted = exact_;
-    frame.known = code_.known_frame(pc());
+    frame.known = known_;
     saved_rip_slot_ = {};
     switch (frame.known) {
         case KnownFrame::task_entry:
@@ -119,27 +128,40 @@ bool Walker::leave_hook_entry(Frame& frame) {
 }
 
 bool Walker::leave_by_rules(Frame& frame) {
-    if (!code_.is_text(frame.lookup_pc)) return refuse(Unreliable::pc_outside_text);
-    auto fde = code_.find(frame.lookup_pc);
-    if (!fde || !fde->range.contains(frame.lookup_pc)) return refuse(Unreliable::no_frame_information);
-    auto row = find_row(*fde, frame.lookup_pc);
-    if (!row) return refuse(Unreliable::bad_frame_information);
-    if (!compute_cfa(row->cfa, frame.cfa)) return false;
+    const CachedRow* found = cache_ ? cache_->find(frame.lookup_pc) : nullptr;
+    CachedRow fresh;
+    if (!found) {
+        if (!find_frame_row(frame.lookup_pc, fresh)) return false;
+        found = cache_ ? &cache_->store(fresh) : &fresh;
+    }
+    const Row& row = found->row;
+    if (!compute_cfa(row.cfa, frame.cfa)) return false;
     // An interrupt entry's own stack may be another one than its frame address's.
-    if (!fde->signal_frame && frame.cfa <= stack_pointer()) return refuse(Unreliable::frame_not_growing);
+    if (!found->signal_frame && frame.cfa <= stack_pointer()) return refuse(Unreliable::frame_not_growing);
 
     Registers caller = registers_;
-    for (Register saved : kCalleeSaved)
-        if (!restore_register(*row, saved, frame.cfa, fde->signal_frame, caller)) return false;
-    if (!restore_register(*row, Register::r10, frame.cfa, fde->signal_frame, caller)) return false;
-    if (fde->signal_frame) return leave_interrupt_entry(frame, *row, caller);
+    // r10 isn't preserved by calls; an interrupt entry that hasn't saved it yet hasn't changed it either.
+    if (!found->signal_frame) caller.forget(Register::r10);
+    for (u32 left = row.mentioned & kRestored; left != 0; left &= left - 1)
+        if (!restore_register(row, static_cast<Register>(std::countr_zero(left)), frame.cfa, caller)) return false;
+    if (found->signal_frame) return leave_interrupt_entry(frame, row, caller);
 
     // A compiled function's stack pointer at its return is its frame address, and its return address lies just below.
-    const SaveRule& rsp = row->rule(Register::rsp);
-    const SaveRule& rip = row->rule(Register::rip);
+    const SaveRule& rsp = row.rule(Register::rsp);
+    const SaveRule& rip = row.rule(Register::rip);
     if (rip.kind != SaveRule::Kind::at_cfa || rip.offset != kReturnOffset || rsp.kind != SaveRule::Kind::unspecified)
         return refuse(Unreliable::return_address_unknown);
     return leave_called(frame, caller);
+}
+
+bool Walker::find_frame_row(VirtAddr lookup_pc, CachedRow& found) {
+    if (!code_.is_text(lookup_pc)) return refuse(Unreliable::pc_outside_text);
+    auto fde = code_.find(lookup_pc);
+    if (!fde || !fde->range.contains(lookup_pc)) return refuse(Unreliable::no_frame_information);
+    auto row = find_row(*fde, lookup_pc);
+    if (!row) return refuse(Unreliable::bad_frame_information);
+    found = {lookup_pc, *row, fde->signal_frame};
+    return true;
 }
 
 bool Walker::leave_called(Frame& frame, const Registers& caller) {
@@ -155,15 +177,16 @@ bool Walker::leave_called(Frame& frame, const Registers& caller) {
 // Checks the address, and goes on in the caller.
 bool Walker::continue_at_return_address(VirtAddr address, Registers caller) {
     KnownFrame known = code_.known_frame(address);
-    // A new task is switched to as if its entry had called the switch: nothing need stand before it.
     if (known == KnownFrame::trampoline) return refuse(Unreliable::trampoline_called);
+    // A new task is switched to as if its entry had called the switch: nothing need stand before it.
     if (known != KnownFrame::task_entry) {
-        if (!code_.is_text(address - 1)) return refuse(Unreliable::pc_outside_text);
-        if (!is_after_call(address)) return refuse(Unreliable::not_after_call);
+        auto before = code_.text_before(address, kLongestCall);
+        if (before.empty()) return refuse(Unreliable::pc_outside_text);
+        if (!ends_with_call(before)) return refuse(Unreliable::not_after_call);
     }
     registers_ = caller;
     registers_.set(Register::rip, address.value);
-    // A caller's r10 is lost by the call unless a rule has just restored it.
+    known_ = known;
     exact_ = false;
     return true;
 }
@@ -193,6 +216,7 @@ bool Walker::leave_interrupt_entry(Frame& frame, const Row& row, Registers calle
     registers_.set(Register::rsp, rsp);
     registers_.set(Register::rip, address);
     saved_rip_slot_ = slot;
+    known_ = code_.known_frame(VirtAddr(address));
     exact_ = true;
     return true;
 }
@@ -209,15 +233,15 @@ bool Walker::compute_cfa(const CfaRule& rule, VirtAddr& cfa) {
     return true;
 }
 
-bool Walker::restore_register(const Row& row, Register which, VirtAddr cfa, bool signal_frame, Registers& caller) {
+bool Walker::restore_register(const Row& row, Register which, VirtAddr cfa, Registers& caller) {
     const SaveRule& rule = row.rule(which);
     VirtAddr slot;
     switch (rule.kind) {
         case SaveRule::Kind::unspecified:
-            // r10 isn't preserved by calls; an interrupt entry that hasn't saved it yet hasn't changed it either.
-            if (which == Register::r10 && !signal_frame) caller.forget(which);
             return true;
         case SaveRule::Kind::same_value:
+            // As the function found it: what was taken for lost in r10 is there.
+            if (registers_.is_known(which)) caller.set(which, registers_.get(which));
             return true;
         case SaveRule::Kind::undefined:
             caller.forget(which);
@@ -263,10 +287,6 @@ bool Walker::translate_hook(VirtAddr slot, bool in_hook_routine, u64& value) {
     if (!is_hook) return refuse(Unreliable::hook_overwritten);
     value = hook_.original.value;
     return true;
-}
-
-bool Walker::is_after_call(VirtAddr address) const {
-    return ends_with_call(code_.text_before(address, kLongestCall));
 }
 
 std::string_view name_of(Unreliable reason) {

@@ -40,6 +40,7 @@
 
 #include "arch/x86_64/pure/cfi.h"
 #include "arch/x86_64/pure/eh_frame.h"
+#include "arch/x86_64/pure/row_cache.h"
 #include "base/types.h"
 
 namespace graft::arch {
@@ -166,10 +167,10 @@ public:
     // No real stack is that deep: a frame has at least 16 bytes, a task's stack 64 KiB.
     static constexpr u32 kMaxFrames = 8192;
 
-    // `interrupted`: rip is the next instruction (interrupted or switched out), not a return address. All references
-    // must outlive the walker.
+    // `interrupted`: rip is the next instruction (interrupted or switched out), not a return address. `cache` may be
+    // null; see RowCache for who may share one. All references must outlive the walker.
     Walker(const CodeMap& code, const StackReader& memory, const StackSegments& segments, const Registers& registers,
-           HookRecord hook, bool interrupted);
+           HookRecord hook, bool interrupted, RowCache* cache = nullptr);
 
     // The next frame, innermost first. False at the end, good or bad.
     bool next(Frame& frame);
@@ -187,14 +188,14 @@ private:
     bool leave_trampoline(Frame& frame);
     bool leave_hook_entry(Frame& frame);
     bool leave_by_rules(Frame& frame);
+    bool find_frame_row(VirtAddr lookup_pc, CachedRow& found);
     bool leave_called(Frame& frame, const Registers& caller);
     bool leave_interrupt_entry(Frame& frame, const Row& row, Registers caller);
     bool continue_at_return_address(VirtAddr address, Registers caller);
     bool compute_cfa(const CfaRule& rule, VirtAddr& cfa);
-    bool restore_register(const Row& row, Register which, VirtAddr cfa, bool signal_frame, Registers& caller);
+    bool restore_register(const Row& row, Register which, VirtAddr cfa, Registers& caller);
     bool read_slot(VirtAddr slot, u64& value);
     bool translate_hook(VirtAddr slot, bool in_hook_routine, u64& value);
-    bool is_after_call(VirtAddr address) const;
     VirtAddr stack_pointer() const { return VirtAddr(registers_.get(Register::rsp)); }
     const AddressRange& stack() const { return segments_.ranges[segment_]; }
 
@@ -203,9 +204,11 @@ private:
     const StackSegments& segments_;
     Registers registers_;
     HookRecord hook_;
+    RowCache* cache_;
     usize segment_ = 0;
     u32 frames_ = 0;
     VirtAddr saved_rip_slot_;
+    KnownFrame known_;  // at the pc
     bool exact_;
     State state_ = State::walking;
     Unreliable why_ = Unreliable::none;

@@ -1,0 +1,53 @@
+// RowCache: rows of call-frame information that were found before, by pc. Thousands of sleeping tasks stand in the same
+// few calls; with a cache each of those is looked up and interpreted once.
+//
+// Direct-mapped; what isn't there is looked up anew. Only what was found goes in, never an error. Rows of code that has
+// been removed must not be found again: whoever removes code raises the generation, after which no new walk can find
+// the code any other way, and before its memory can be used again; each walk brings its cache up to date first.
+//
+// Locking: one walk at a time: those of one processor with interrupts off. A walk that an exception begins may be in
+// the middle of another: it uses none.
+#pragma once
+
+#include <array>
+
+#include "arch/x86_64/pure/cfi.h"
+#include "base/types.h"
+
+namespace graft::arch {
+
+struct CachedRow {
+    VirtAddr pc;  // zero: empty
+    Row row;
+    bool signal_frame;
+};
+
+class RowCache {
+public:
+    void bring_up_to_date(u64 generation) {
+        if (generation_ == generation) return;
+        for (CachedRow& entry : entries_) entry.pc = {};
+        generation_ = generation;
+    }
+
+    const CachedRow* find(VirtAddr pc) const {
+        const CachedRow& entry = entries_[index_of(pc)];
+        return entry.pc == pc && pc ? &entry : nullptr;
+    }
+
+    const CachedRow& store(const CachedRow& found) {
+        CachedRow& entry = entries_[index_of(found.pc)];
+        entry = found;
+        return entry;
+    }
+
+private:
+    static constexpr usize kEntries = 64;
+
+    static constexpr usize index_of(VirtAddr pc) { return (pc.value ^ pc.value >> 6 ^ pc.value >> 12) % kEntries; }
+
+    std::array<CachedRow, kEntries> entries_{};
+    u64 generation_ = 0;
+};
+
+}  // namespace graft::arch
