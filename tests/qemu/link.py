@@ -4,8 +4,8 @@
 usage: link.py [--loads N] [--bad SHARE%] [--seed N]
 
 A proxy between the host command and QEMU's serial port loses, doubles or damages that share of the frames in both
-directions and puts garbage between frames. Patches of 1 KiB to 256 KiB are loaded and unloaded through it. Each carries a
-filler of random bytes, whose checksum its constructor writes to the console: so a load counts as whole only if all bytes
+directions and puts garbage between frames. Patches are loaded and unloaded through it. Each carries a filler of 1 KiB to
+256 KiB of random bytes, whose checksum its constructor writes to the console: so a load counts as whole only if all bytes
 have come as they were sent. At the end the line goes dead for good, which the command must say.
 """
 import argparse
@@ -126,7 +126,7 @@ class Proxy(threading.Thread):
 
 
 def make_patches(loads, seed):
-    """[(path, name, checksum)], sizes from 1 KiB to 256 KiB in equal ratios; equal sizes are made once."""
+    """[(path, name, checksum)], fillers from 1 KiB to 256 KiB in equal ratios; equal sizes are made once."""
     folder = BUILD / "link"
     folder.mkdir(exist_ok=True)
     chance = random.Random(seed)
@@ -138,8 +138,7 @@ def make_patches(loads, seed):
         if step not in made:
             name = f"link-{1 << step}k"
             filler = folder / f"{name}.bin"
-            # The rest of the file is 2 to 3 KiB.
-            filler.write_bytes(chance.randbytes(max(16, (1024 << step) - 2800)))
+            filler.write_bytes(chance.randbytes(1024 << step))
             source = folder / f"{name}.cpp"
             source.write_text(SOURCE.format(name=name, filler=filler.relative_to(ROOT)), encoding="utf-8")
             subprocess.run(["make", "--no-print-directory", "-s", "patch", f"SRC={source.relative_to(ROOT)}",
