@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The demo image comes up everywhere it should, and `graft run` ends as the guest does."""
 import os
+import shutil
 import signal
 import subprocess
 
-from harness import (BUILD, DONE, GRAFT, REFUSED, TIMED_OUT, USAGE, Guest, Tests, check, run_graft)
+from harness import (BUILD, DONE, GRAFT, LIMIT, REFUSED, TIMED_OUT, USAGE, Guest, Tests, check, run_graft)
 
 tests = Tests()
 
@@ -55,6 +56,32 @@ def _():
         path = next(line.split("redirected to ")[1].split()[0] for line in process.stdout if "redirected to" in line)
         result = run_graft("-c", f"serial:{path}", "cat", "/version")
         check(result.code == DONE, str(result))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@tests.add("a patch as a boot module is in force from the start")
+def _():
+    with Guest("demo.elf", "--module", str(BUILD / "demo/patches/fix_total.klp")) as guest:
+        guest.expect(r"till 1[^\n]*right")
+        guest.graft("wait")
+        check(guest.patches() == {"fix-total": "enabled"}, str(guest.patches()))
+
+
+@tests.add("gdb sees symbols, source lines and the running code")
+def _():
+    if not shutil.which("gdb"):
+        return
+    process = subprocess.Popen([str(GRAFT), "run", str(BUILD / "demo.elf"), "--gdb"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in process.stderr if "target remote" in line)
+        target = line.split("'")[1]
+        commands = [target, "hbreak app_main", "continue", "backtrace", "info source"]
+        session = subprocess.run(["gdb", "-batch", "-nx", *(word for command in commands for word in ("-ex", command)),
+                                  str(BUILD / "demo.elf")], capture_output=True, text=True, timeout=LIMIT, check=False)
+        check("app_main" in session.stdout and "apps/demo/main.cpp" in session.stdout, session.stdout + session.stderr)
     finally:
         process.terminate()
         process.communicate()
