@@ -74,6 +74,12 @@ public:
         return *value;
     }
 
+    // Where the length has been checked, a field is missing only if memory changes under the parser.
+    template <typename T>
+    T field_or_zero(const Table& table, u32 offset) const {
+        return field<T>(table, offset).value_or(T{});
+    }
+
 private:
     const MemoryReader& memory_;
 };
@@ -99,18 +105,18 @@ void add_override(AcpiInfo& info, u8 irq, u32 gsi, u16 flags) {
 
 void read_entry(const Parser& parser, const Table& madt, u32 at, u8 type, u8 length, AcpiInfo& info) {
     if (type == 0 && length >= 8) {
-        add_processor(info, *parser.field<u8>(madt, at + 3), *parser.field<u32>(madt, at + 4));
+        add_processor(info, parser.field_or_zero<u8>(madt, at + 3), parser.field_or_zero<u32>(madt, at + 4));
     } else if (type == 1 && length >= 12 && info.io_apic_count < kMaxIoApics) {
-        info.io_apics[info.io_apic_count++] = {*parser.field<u8>(madt, at + 2),
-                                               PhysAddr{*parser.field<u32>(madt, at + 4)},
-                                               *parser.field<u32>(madt, at + 8)};
+        info.io_apics[info.io_apic_count++] = {parser.field_or_zero<u8>(madt, at + 2),
+                                               PhysAddr{parser.field_or_zero<u32>(madt, at + 4)},
+                                               parser.field_or_zero<u32>(madt, at + 8)};
     } else if (type == 2 && length >= 10) {
-        add_override(info, *parser.field<u8>(madt, at + 3), *parser.field<u32>(madt, at + 4),
-                     *parser.field<u16>(madt, at + 8));
+        add_override(info, parser.field_or_zero<u8>(madt, at + 3), parser.field_or_zero<u32>(madt, at + 4),
+                     parser.field_or_zero<u16>(madt, at + 8));
     } else if (type == 5 && length >= 12) {
-        info.local_apic = PhysAddr{*parser.field<u64>(madt, at + 4)};
+        info.local_apic = PhysAddr{parser.field_or_zero<u64>(madt, at + 4)};
     } else if (type == 9 && length >= 16) {
-        add_processor(info, *parser.field<u32>(madt, at + 4), *parser.field<u32>(madt, at + 8));
+        add_processor(info, parser.field_or_zero<u32>(madt, at + 4), parser.field_or_zero<u32>(madt, at + 8));
     }
 }
 
