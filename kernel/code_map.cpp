@@ -31,6 +31,10 @@ struct Region {
 // The links: release in link(), acquire in region_of().
 constinit std::atomic<Region*> regions{nullptr};
 
+// Release in remove_code(), after the region was unlinked, pairs with acquire in code_generation(): who sees the new
+// generation doesn't find the region any more.
+constinit std::atomic<u64> generation{0};
+
 alignas(formats::ImageTables) constinit std::byte tables_storage[sizeof(formats::ImageTables)]{};
 constinit const formats::ImageTables* tables = nullptr;  // constant after init_code_map()
 
@@ -194,6 +198,7 @@ void remove_code(AddressRange text) {
     }
     GRAFT_ASSERT(region);
     place->store(region->next.load(std::memory_order_relaxed), std::memory_order_release);  // pairs with region_of()
+    generation.fetch_add(1, std::memory_order_release);
     arch::synchronise_processors();
     destroy(*region);
     region_count.fetch_sub(1, std::memory_order_relaxed);
@@ -201,6 +206,10 @@ void remove_code(AddressRange text) {
 
 u64 code_region_count() {
     return region_count.load(std::memory_order_relaxed);
+}
+
+u64 code_generation() {
+    return generation.load(std::memory_order_acquire);
 }
 
 CodeName name_of_code(VirtAddr pc) {

@@ -31,6 +31,8 @@ void init_code_map();
 [[nodiscard]] bool add_trampoline_code(AddressRange text);
 // Returns when nobody looks at the region any more. Lock: the registry's. Context: task.
 void remove_code(AddressRange text);
+// Grows whenever code is removed: what was remembered about code before is void. Context: any.
+[[nodiscard]] u64 code_generation();
 
 // Regions of patch and trampoline code that are known now. Context: any.
 [[nodiscard]] u64 code_region_count();

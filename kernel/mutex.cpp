@@ -66,7 +66,7 @@ bool Semaphore::try_wait() {
 void Semaphore::post(u64 count) {
     SpinGuard<IrqSave> guard(lock_);
     count_ += count;
-    for (u64 i = 0; i < count; ++i) waiters_.wake_one();
+    for (u64 i = 0; i < count && !waiters_.empty(); ++i) waiters_.wake_one();
 }
 
 }  // namespace graft::kernel

@@ -6,6 +6,7 @@
 #include "arch/x86_64/pure/eh_frame.h"
 #include "kernel/call_site_table.h"
 #include "kernel/code_map.h"
+#include "kernel/dead_stack.h"
 #include "kernel/image.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
@@ -68,6 +69,7 @@ void PatchMachine::lock() {
 }
 void PatchMachine::unlock() {
     mutex_.unlock();
+    clear_dead_stack(kLargestStackSize);
 }
 
 void* PatchMachine::allocate(usize size, usize alignment) {

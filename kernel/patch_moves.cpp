@@ -7,6 +7,7 @@
 #include "arch/x86_64/sync.h"
 #include "arch/x86_64/upcalls.h"
 #include "base/assert.h"
+#include "kernel/dead_stack.h"
 #include "kernel/processor.h"
 #include "kernel/task_list.h"
 #include "kernel/task_walk.h"
@@ -191,10 +192,14 @@ extern "C" void graft_upcall_moved(graft::u32 cause) {
 extern "C" graft::u32 graft_upcall_hook_fired(graft::arch::InterruptFrame* frame) {
     using namespace graft;
     kernel::Task& task = kernel::current_task();
-    if (arch::this_cpu().nesting == 0) return kernel::examine_task(task, frame);
-    // Inside a handler the task is half-way through something: its handler began in this universe and ends in it.
-    task.examine_at_stop = true;
-    return 0;
+    if (arch::this_cpu().nesting != 0) {
+        // The task is half-way through something: its handler began in this universe and ends in it.
+        task.examine_at_stop = true;
+        return 0;
+    }
+    u32 verdict = kernel::examine_task(task, frame);
+    kernel::clear_dead_stack(kernel::kUsedByExamination);
+    return verdict;
 }
 
 extern "C" graft::u32 graft_upcall_birth() {

@@ -4,6 +4,7 @@
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/interrupts.h"
 #include "arch/x86_64/sync.h"
+#include "kernel/dead_stack.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
 #include "kernel/patch_moves.h"
@@ -93,6 +94,7 @@ void visit_stopped_task(Task& task) {
         done(task);
     }
     if (task.examine_at_stop) examine_stopped_task(task);
+    clear_dead_stack(kUsedByExamination);
 }
 
 u32 visit_interrupted_task(arch::InterruptFrame* frame) {
@@ -102,6 +104,7 @@ u32 visit_interrupted_task(arch::InterruptFrame* frame) {
     if (!task.visit_pending) return 0;
     u32 verdict = visiting->visit(task, frame);
     done(task);
+    clear_dead_stack(kUsedByExamination);
     return verdict;
 }
 

@@ -1,6 +1,8 @@
 #include "kernel/task_walk.h"
 
 #include "arch/x86_64/context.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/percpu.h"
 #include "kernel/code_map.h"
 
 namespace graft::kernel {
@@ -8,6 +10,16 @@ namespace graft::kernel {
 namespace {
 
 constinit std::atomic<u64> trampolines_seen{0};
+
+// What each processor remembers of the rows it has seen; used with interrupts off.
+constinit std::array<arch::RowCache, arch::kMaxProcessors> caches{};
+
+arch::RowCache* cache_here() {
+    if (arch::interrupts_enabled()) return nullptr;
+    arch::RowCache& cache = caches[arch::this_cpu().index];
+    cache.bring_up_to_date(code_generation());
+    return &cache;
+}
 
 arch::Registers starting_registers(const Task& task, const arch::InterruptFrame* frame) {
     if (frame) return registers_of(*frame);
@@ -40,7 +52,7 @@ arch::Registers registers_of(const arch::InterruptFrame& frame) {
 
 TaskWalk::TaskWalk(const Task& task, const arch::InterruptFrame* frame)
     : segments_(arch::StackSegments::of_task(task.stack, task.stack.end - arch::kTaskEntryFrameOffset)),
-      walker_(code_map(), memory_, segments_, starting_registers(task, frame), hook_of(task), true) {}
+      walker_(code_map(), memory_, segments_, starting_registers(task, frame), hook_of(task), true, cache_here()) {}
 
 bool TaskStack::next(patch::Frame& frame) {
     arch::Frame found;
