@@ -68,7 +68,7 @@ u32 handle(arch::InterruptFrame* frame) {
         ++self.statistics.timer_interrupts;
         arch::end_of_interrupt();
         scheduler_tick();
-        return 0;
+        return visit_interrupted_task(frame);
     }
     if (vector == arch::kVectorReschedule) {
         ++self.statistics.reschedule_interrupts;
