@@ -16,8 +16,7 @@
 
 namespace graft::arch {
 
-struct CachedRow {
-    VirtAddr pc;  // zero: empty
+struct FoundRow {
     Row row;
     bool signal_frame;
 };
@@ -26,27 +25,35 @@ class RowCache {
 public:
     void bring_up_to_date(u64 generation) {
         if (generation_ == generation) return;
-        for (CachedRow& entry : entries_) entry.pc = {};
+        for (Entry& entry : entries_) entry.key = 0;
         generation_ = generation;
     }
 
-    const CachedRow* find(VirtAddr pc) const {
-        const CachedRow& entry = entries_[index_of(pc)];
-        return entry.pc == pc && pc ? &entry : nullptr;
+    const FoundRow* find(VirtAddr pc) const {
+        const Entry& entry = entries_[index_of(pc)];
+        return entry.key == key_of(pc) ? &entry.found : nullptr;
     }
 
-    const CachedRow& store(const CachedRow& found) {
-        CachedRow& entry = entries_[index_of(found.pc)];
-        entry = found;
-        return entry;
+    const FoundRow& store(VirtAddr pc, const FoundRow& found) {
+        Entry& entry = entries_[index_of(pc)];
+        entry = {key_of(pc), found};
+        return entry.found;
     }
 
 private:
     static constexpr usize kEntries = 64;
 
+    struct Entry {
+        u64 key = 0;
+        FoundRow found;
+    };
+
+    // Not the pc itself: a search of memory for pointers into code must not take this for one. No code lies at the last
+    // byte of the address space, so no key is zero.
+    static constexpr u64 key_of(VirtAddr pc) { return ~pc.value; }
     static constexpr usize index_of(VirtAddr pc) { return (pc.value ^ pc.value >> 6 ^ pc.value >> 12) % kEntries; }
 
-    std::array<CachedRow, kEntries> entries_{};
+    std::array<Entry, kEntries> entries_{};
     u64 generation_ = 0;
 };
 

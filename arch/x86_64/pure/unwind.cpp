@@ -128,11 +128,11 @@ bool Walker::leave_hook_entry(Frame& frame) {
 }
 
 bool Walker::leave_by_rules(Frame& frame) {
-    const CachedRow* found = cache_ ? cache_->find(frame.lookup_pc) : nullptr;
-    CachedRow fresh;
+    const FoundRow* found = cache_ ? cache_->find(frame.lookup_pc) : nullptr;
+    FoundRow fresh;
     if (!found) {
         if (!find_frame_row(frame.lookup_pc, fresh)) return false;
-        found = cache_ ? &cache_->store(fresh) : &fresh;
+        found = cache_ ? &cache_->store(frame.lookup_pc, fresh) : &fresh;
     }
     const Row& row = found->row;
     if (!compute_cfa(row.cfa, frame.cfa)) return false;
@@ -154,13 +154,13 @@ bool Walker::leave_by_rules(Frame& frame) {
     return leave_called(frame, caller);
 }
 
-bool Walker::find_frame_row(VirtAddr lookup_pc, CachedRow& found) {
+bool Walker::find_frame_row(VirtAddr lookup_pc, FoundRow& found) {
     if (!code_.is_text(lookup_pc)) return refuse(Unreliable::pc_outside_text);
     auto fde = code_.find(lookup_pc);
     if (!fde || !fde->range.contains(lookup_pc)) return refuse(Unreliable::no_frame_information);
     auto row = find_row(*fde, lookup_pc);
     if (!row) return refuse(Unreliable::bad_frame_information);
-    found = {lookup_pc, *row, fde->signal_frame};
+    found = {*row, fde->signal_frame};
     return true;
 }
 

@@ -188,7 +188,7 @@ private:
     bool leave_trampoline(Frame& frame);
     bool leave_hook_entry(Frame& frame);
     bool leave_by_rules(Frame& frame);
-    bool find_frame_row(VirtAddr lookup_pc, CachedRow& found);
+    bool find_frame_row(VirtAddr lookup_pc, FoundRow& found);
     bool leave_called(Frame& frame, const Registers& caller);
     bool leave_interrupt_entry(Frame& frame, const Row& row, Registers caller);
     bool continue_at_return_address(VirtAddr address, Registers caller);
