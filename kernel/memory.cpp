@@ -1,5 +1,6 @@
 #include "kernel/memory.h"
 
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -11,6 +12,11 @@ namespace {
 
 constinit SpinLock pages_lock{LockRank::pages};
 constinit PageAllocator pages;  // lock: pages_lock
+// Where pages of use `patch` come from as long as it has some. Their place in the direct map is made read-only page by
+// page, which splits its large pages: that shall happen in one place, not wherever free pages happen to be.
+constinit PageAllocator arena;  // lock: pages_lock; frame numbers count from arena_first
+constinit u64 arena_first = 0;  // constant after init_memory()
+constinit u64 arena_frames = 0;
 constinit SpinLock mapping_lock{LockRank::mapping};
 
 u64 frame_of(const void* memory) {
@@ -56,6 +62,26 @@ void add_range(PhysAddr begin, PhysAddr end) {
     if (first < last) pages.add(first, last - first);
 }
 
+bool is_in_arena(u64 frame) {
+    return frame >= arena_first && frame < arena_first + arena_frames;
+}
+
+// A small share of the memory, in whole large pages. Lock: pages_lock.
+void make_arena() {
+    constexpr u64 kShare = 32;
+    constexpr u64 kLargePage = arch::kLargePageSize / kPageSize;
+    u64 frames = std::bit_floor(pages.statistics().total / kShare);
+    if (frames > PageAllocator::kLargestRun) frames = PageAllocator::kLargestRun;
+    if (frames < kLargePage) return;
+    auto records = pages.allocate(pages_for(frames * sizeof(PageRecord)), PageUse::tables);
+    auto first = pages.allocate(frames, PageUse::patch);
+    if (!records || !first) return;
+    arena_first = *first;
+    arena_frames = frames;
+    arena.initialise({static_cast<PageRecord*>(address_of(*records)), frames});
+    arena.add(0, frames);
+}
+
 }  // namespace
 
 void init_memory(std::span<const arch::PhysRange> usable) {
@@ -72,31 +98,50 @@ void init_memory(std::span<const arch::PhysRange> usable) {
         bool holds_home = range.begin <= home.begin && home.end <= range.end;
         add_range(holds_home ? home.end : range.begin, range.end);
     }
+    make_arena();
 }
 
 arch::PageSource& table_pages() {
     return tables;
 }
 
+AddressRange patch_arena() {
+    return AddressRange::of(VirtAddr(address_of(arena_first)), arena_frames * kPageSize);
+}
+
 void* allocate_pages(u64 count, PageUse use) {
     SpinGuard<IrqSave> guard(pages_lock);
+    if (use == PageUse::patch && arena_frames != 0) {
+        if (auto first = arena.allocate(count, use)) return address_of(arena_first + *first);
+    }
     auto first = pages.allocate(count, use);
     return first ? address_of(*first) : nullptr;
 }
 
 void release_pages(void* memory) {
     SpinGuard<IrqSave> guard(pages_lock);
-    pages.release(frame_of(memory));
+    u64 frame = frame_of(memory);
+    if (is_in_arena(frame)) {
+        arena.release(frame - arena_first);
+    } else {
+        pages.release(frame);
+    }
 }
 
 u64 page_count(const void* memory) {
     SpinGuard<IrqSave> guard(pages_lock);
-    return pages.run_at(frame_of(memory));
+    u64 frame = frame_of(memory);
+    return is_in_arena(frame) ? arena.run_at(frame - arena_first) : pages.run_at(frame);
 }
 
 PageStatistics page_statistics() {
     SpinGuard<IrqSave> guard(pages_lock);
-    return pages.statistics();
+    PageStatistics all = pages.statistics();
+    if (arena_frames == 0) return all;
+    // The arena is one run to the other allocator; what is free in it counts as free.
+    all.by_use[static_cast<usize>(PageUse::patch)] -= arena.statistics().free;
+    all.free += arena.statistics().free;
+    return all;
 }
 
 void for_each_live_memory(LiveMemoryVisitor& visitor) {

@@ -27,6 +27,9 @@ void release_pages(void* pages);
 u64 page_count(const void* pages);
 [[nodiscard]] PageStatistics page_statistics();
 
+// Where pages of use `patch` come from first, in the direct map; empty on a very small machine.
+[[nodiscard]] AddressRange patch_arena();
+
 // Calls visit(VirtAddr begin, u64 size) for every live object of the searched heap and every page of raw use.
 // Context: the world is stopped, since no lock is taken.
 class LiveMemoryVisitor {

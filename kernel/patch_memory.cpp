@@ -7,6 +7,7 @@
 #include "arch/x86_64/sync.h"
 #include "base/assert.h"
 #include "base/intrusive_list.h"
+#include "kernel/image.h"
 #include "kernel/memory.h"
 #include "kernel/pure/address_space.h"
 
@@ -16,6 +17,10 @@ namespace {
 
 // Text, rodata, data, and the trampolines of its transition.
 constexpr u64 kPiecesPerLoad = 4;
+
+// The part of the region whose page tables exist from the start: a load takes no memory that its unloading leaves.
+// Enough for what is loaded and waits, unless patches are large.
+constexpr u64 kPreparedSize = 64 << 20;
 
 struct Piece {
     AddressRange range;  // empty: not there
@@ -106,9 +111,25 @@ Holdings& holdings_of(const patch::PatchMemory& memory) {
     return *reinterpret_cast<Holdings*>(memory.handle);
 }
 
+// Has all page tables made that loads will need, by mapping the image's first page everywhere for a moment (nobody
+// looks there yet), and by giving the arena's pages the access they have.
+void make_page_tables() {
+    PhysAddr any = arch::image_physical(image_range(ImageSection::whole).begin);
+    for (u64 offset = 0; offset < kPreparedSize; offset += arch::kLargePageSize) {
+        VirtAddr at = arch::kPatchRegion.begin + offset;
+        bool made = map_pages(at, any, kPageSize, arch::PageAccess::read_only) && unmap_pages(at, kPageSize);
+        GRAFT_ASSERT(made);
+    }
+    AddressRange arena = patch_arena();
+    if (arena.empty()) return;
+    auto split = protect_pages(arena.begin, arena.size(), arch::PageAccess::read_write);
+    GRAFT_ASSERT(split);
+}
+
 }  // namespace
 
 void init_patch_memory() {
+    make_page_tables();
     addresses.initialise(arch::kPatchRegion, address_bits, kQuarantineLoads * kPiecesPerLoad);
 }
 

@@ -17,12 +17,9 @@ std::optional<VirtAddr> AddressSpace::allocate(u64 pages) {
     ++allocations_;
     admit_ready();
     for (;;) {
-        auto first = find(pages, next_, page_count_);
-        if (!first) first = find(pages, 1, page_count_);
-        if (first) {
+        if (auto first = find(pages)) {
             set(*first, pages, true);
             in_use_ += pages;
-            next_ = *first + pages + 1;
             return region_.begin + *first * kPageSize;
         }
         if (waiting_count_ == 0) return std::nullopt;
@@ -54,10 +51,10 @@ void AddressSpace::set(u64 first, u64 pages, bool value) {
     }
 }
 
-// The first of `pages` clear pages in [from, to) whose neighbours on both sides are clear too.
-std::optional<u64> AddressSpace::find(u64 pages, u64 from, u64 to) const {
+// The first of `pages` clear pages whose neighbours on both sides are clear too.
+std::optional<u64> AddressSpace::find(u64 pages) const {
     u64 clear = 0;
-    for (u64 page = from - 1; page < to; ++page) {
+    for (u64 page = 0; page < page_count_; ++page) {
         if (page % 64 == 0 && clear == 0 && bits_[page / 64] == ~u64{0}) {
             page += 63;
             continue;

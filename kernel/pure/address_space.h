@@ -2,9 +2,9 @@
 // and keeps released pieces away from reuse for a number of later allocations, so that a stale pointer into one faults
 // instead of finding somebody else.
 //
-// One bit a page; next fit. Released pieces wait in a queue of kWaiting records; should it be full, the oldest comes
-// back early: an address is a scarcer thing than a diagnosis. Locking: none; the owner locks. Context: any.
-// Host-testable: touches no memory of the region.
+// One bit a page; first fit, so that the page tables in use stay few. Released pieces wait in a queue of kWaiting
+// records; should it be full, the oldest comes back early: an address is a scarcer thing than a diagnosis. Locking:
+// none; the owner locks. Context: any. Host-testable: touches no memory of the region.
 #pragma once
 
 #include <array>
@@ -42,14 +42,13 @@ private:
 
     bool bit(u64 page) const { return (bits_[page / 64] >> (page % 64) & 1) != 0; }
     void set(u64 first, u64 pages, bool value);
-    std::optional<u64> find(u64 pages, u64 from, u64 to) const;
+    std::optional<u64> find(u64 pages) const;
     void admit_ready();
     void admit_oldest();
 
     AddressRange region_;
     std::span<u64> bits_;  // set = in use or waiting
     u64 page_count_ = 0;
-    u64 next_ = 1;
     u64 in_use_ = 0;
     u64 quarantine_ = 0;
     u64 allocations_ = 0;

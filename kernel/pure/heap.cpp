@@ -65,9 +65,8 @@ void Heap::release(void* memory) {
     statistics_.bytes -= slab->object_size;
     --slab->used;
     if (!slab->listed) list(*slab);
-    // The last empty slab of a class stays, or a single object allocated and released in turn would churn pages.
-    bool only_one = with_room_[slab->size_class] == slab && !slab->next;
-    if (slab->used != 0 || only_one) return;
+    // No empty slab is kept: equal objects take equal pages, whatever came and went in between.
+    if (slab->used != 0) return;
     unlist(*slab);
     --statistics_.pages;
     source_.release_pages(slab);
