@@ -82,6 +82,9 @@ void PatchMachine::end_transition() {
 void PatchMachine::sweep() {
     Sweep sweep;
     visit_all_tasks(sweep);
+    // A transition that was turned before anybody had moved has nobody to move, and so no last move.
+    note_withdrawal();
+    report_moves();
 }
 
 u64 PatchMachine::tasks_to_move() const {
