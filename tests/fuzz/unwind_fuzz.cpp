@@ -88,9 +88,9 @@ void check_index(FrameTable table, std::span<const FrameIndexEntry> index) {
     }
 }
 
-void walk(const World& world, const Registers& registers, HookRecord hook, bool interrupted) {
+Unreliable walk(const World& world, const Registers& registers, HookRecord hook, bool interrupted, RowCache* cache) {
     StackSegments segments = StackSegments::of_task(kStack, kStack.end - 16);
-    Walker walker(world, world, segments, registers, hook, interrupted);
+    Walker walker(world, world, segments, registers, hook, interrupted, cache);
     Frame frame;
     u32 frames = 0;
     VirtAddr cfa;
@@ -100,6 +100,15 @@ void walk(const World& world, const Registers& registers, HookRecord hook, bool 
     }
     if (walker.complete()) CHECK(frame.known == KnownFrame::task_entry && cfa == segments.top);
     CHECK(walker.complete() == (walker.why() == Unreliable::none));
+    return walker.why();
+}
+
+// What a walk says doesn't depend on what was remembered.
+void walk_with_and_without_cache(const World& world, const Registers& registers, HookRecord hook, bool interrupted) {
+    RowCache cache;
+    Unreliable why = walk(world, registers, hook, interrupted, nullptr);
+    CHECK(walk(world, registers, hook, interrupted, &cache) == why);
+    CHECK(walk(world, registers, hook, interrupted, &cache) == why);
 }
 
 void run(std::span<const std::byte> input) {
@@ -121,8 +130,9 @@ void run(std::span<const std::byte> input) {
     for (usize i = 0; i < kWords && reader.remaining() >= 8; ++i)
         words[kWords - 1 - i] = to_address(reader.read<u64>());
     World world(table, std::span(index).first(usable ? *usable : 0), words);
-    walk(world, registers, {}, true);
-    walk(world, registers, {VirtAddr(registers.get(Register::rsp)), VirtAddr(words[kWords - 3])}, false);
+    walk_with_and_without_cache(world, registers, {}, true);
+    walk_with_and_without_cache(world, registers, {VirtAddr(registers.get(Register::rsp)), VirtAddr(words[kWords - 3])},
+                                false);
 }
 
 }  // namespace

@@ -383,6 +383,7 @@ TEST(ArchUnwind, CachedRowsGoWithTheirGeneration) {
     EXPECT_EQ(cache.find(kInner + 0x10)->row.cfa.base, Register::rbp);
     EXPECT_EQ(walk(), Unreliable::none);
     EXPECT_FALSE(cache.find(kBare + 0x10));
+    EXPECT_FALSE(cache.find(VirtAddr(~u64{0})));
     cache.bring_up_to_date(1);
     EXPECT_TRUE(cache.find(kInner + 0x10));
     cache.bring_up_to_date(2);

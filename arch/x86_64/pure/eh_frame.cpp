@@ -182,7 +182,7 @@ Result<FdeView, FrameError> parse_fde_entry(FrameTable table, const Entry& entry
     fde.size_field_bytes = static_cast<u8>(pointer_bytes(cie.encoding));
     // A size is never negative: its field is read unsigned, in the format's width.
     u64 size = fde.size_field_bytes == 4 ? reader.read<u32>() : reader.read<u64>();
-    if (!reader.ok()) return error(FrameFault::truncated, base, 2u * fde.size_field_bytes, entry.end - base);
+    if (!reader.ok()) return error(FrameFault::truncated, base, u64{2} * fde.size_field_bytes, entry.end - base);
     if (!checked_add<u64>(begin, size)) return error(FrameFault::range_wraps, base, ~u64{0} - begin, size);
     fde.range = AddressRange::of(VirtAddr(begin), size);
 

@@ -25,13 +25,13 @@ class RowCache {
 public:
     void bring_up_to_date(u64 generation) {
         if (generation_ == generation) return;
-        for (Entry& entry : entries_) entry.key = 0;
+        for (Entry& entry : entries_) entry.key = kEmpty;
         generation_ = generation;
     }
 
     const FoundRow* find(VirtAddr pc) const {
         const Entry& entry = entries_[index_of(pc)];
-        return entry.key == key_of(pc) ? &entry.found : nullptr;
+        return entry.key == key_of(pc) && entry.key != kEmpty ? &entry.found : nullptr;
     }
 
     const FoundRow& store(VirtAddr pc, const FoundRow& found) {
@@ -43,13 +43,15 @@ public:
 private:
     static constexpr usize kEntries = 64;
 
+    // Not the pc itself: a search of memory for pointers into code must not take this for one. No code lies at the last
+    // byte of the address space, whose key this is; a walk may ask for it all the same.
+    static constexpr u64 kEmpty = 0;
+
     struct Entry {
-        u64 key = 0;
+        u64 key = kEmpty;
         FoundRow found;
     };
 
-    // Not the pc itself: a search of memory for pointers into code must not take this for one. No code lies at the last
-    // byte of the address space, so no key is zero.
     static constexpr u64 key_of(VirtAddr pc) { return ~pc.value; }
     static constexpr usize index_of(VirtAddr pc) { return (pc.value ^ pc.value >> 6 ^ pc.value >> 12) % kEntries; }
 
