@@ -8,8 +8,8 @@ namespace graft {
 
 }  // namespace graft
 
-#define GRAFT_ASSERT(condition)                                                       \
-    do {                                                                              \
-        if (!(condition)) [[unlikely]]                                                \
-            ::graft::assertion_failed(#condition, __FILE__, __LINE__);                \
+#define GRAFT_ASSERT(condition)                                        \
+    do {                                                               \
+        if (!(condition)) [[unlikely]]                                 \
+            ::graft::assertion_failed(#condition, __FILE__, __LINE__); \
     } while (false)

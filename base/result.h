@@ -1,5 +1,5 @@
-// Result<T, E>: a value or the reason why there is none. Each subsystem has an error type of its own; a dropped result is
-// a compile error.
+// Result<T, E>: a value or the reason why there is none. Each subsystem has an error type of its own; a dropped result
+// is a compile error.
 //
 //   GRAFT_TRY(expr)   the value of expr, or returns its error from the enclosing function
 //
@@ -25,16 +25,16 @@ constexpr std::unexpected<std::decay_t<E>> fail(E&& error) {
 
 }  // namespace graft
 
-#define GRAFT_TRY(expression)                                                                                     \
-    __extension__({                                                                                               \
-        auto graft_try_result = (expression);                                                                     \
-        if (!graft_try_result) return std::unexpected(std::move(graft_try_result.error()));                       \
-        std::move(*graft_try_result);                                                                             \
+#define GRAFT_TRY(expression)                                                               \
+    __extension__({                                                                         \
+        auto graft_try_result = (expression);                                               \
+        if (!graft_try_result) return std::unexpected(std::move(graft_try_result.error())); \
+        std::move(*graft_try_result);                                                       \
     })
 
 // For Result<void, E>.
-#define GRAFT_CHECK(expression)                                                                                   \
-    do {                                                                                                          \
-        auto graft_check_result = (expression);                                                                   \
-        if (!graft_check_result) return std::unexpected(std::move(graft_check_result.error()));                   \
+#define GRAFT_CHECK(expression)                                                                 \
+    do {                                                                                        \
+        auto graft_check_result = (expression);                                                 \
+        if (!graft_check_result) return std::unexpected(std::move(graft_check_result.error())); \
     } while (false)

@@ -17,7 +17,9 @@ struct Hex {
     unsigned digits;  // at least this many, zero-padded
 };
 
-constexpr Hex hex(u64 value, unsigned digits = 1) { return {value, digits}; }
+constexpr Hex hex(u64 value, unsigned digits = 1) {
+    return {value, digits};
+}
 
 class TextBuffer {
 public:

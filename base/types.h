@@ -1,8 +1,8 @@
 // Fixed-width integers and strong types for addresses and sizes.
 //
-// A VirtAddr is an address as the image sees it, a PhysAddr one on the memory bus. Neither converts to the other or to an
-// integer silently: mixing them up is the classic paging bug. Arithmetic that a caller needs is spelled out here; wrapping
-// input-derived sums are checked with checked_add()/checked_mul().
+// A VirtAddr is an address as the image sees it, a PhysAddr one on the memory bus. Neither converts to the other or to
+// an integer silently: mixing them up is the classic paging bug. Arithmetic that a caller needs is spelled out here;
+// wrapping input-derived sums are checked with checked_add()/checked_mul().
 #pragma once
 
 #include <compare>

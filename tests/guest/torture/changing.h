@@ -1,8 +1,8 @@
 // The functions that the torture patch replaces, and what one round of calls of them leaves behind.
 //
-// Every changing function, in either version, first notes its side in Round::seen, then does what the round asks for: spin,
-// yield, sleep, wait. A round in which both sides were seen is a mixed observation. The caller of them all, round_trip(), is
-// unchanged and held: between two moments outside of it a task must see one side only.
+// Every changing function, in either version, first notes its side in Round::seen, then does what the round asks for:
+// spin, yield, sleep, wait. A round in which both sides were seen is a mixed observation. The caller of them all,
+// round_trip(), is unchanged and held: between two moments outside of it a task must see one side only.
 #pragma once
 
 #include "base/types.h"
@@ -29,7 +29,7 @@ struct Round {
     bool fail = false;  // takes the cold path of checked()
     u8 depth = 0;       // of the recursion
     bool give_birth = false;
-    u64 random = 0;     // a state for linger()'s choices
+    u64 random = 0;  // a state for linger()'s choices
 };
 
 // The pair. A mix of one's old and the other's new version is the defect that consistency prevents.

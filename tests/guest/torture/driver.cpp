@@ -1,10 +1,11 @@
-// The torture: a patch comes, goes and turns round at random moments under the workload, cycle after cycle, and at the end
-// of each everything must be as the design says.
+// The torture: a patch comes, goes and turns round at random moments under the workload, cycle after cycle, and at the
+// end of each everything must be as the design says.
 //
 //   cycles=N   how many cycles (default 20)
 //   seed=N     of all random choices (default 1)
 //
-// The patch is the first boot module, and `patches=manual` keeps the kernel from loading it. Output: KTAP, and a last line
+// The patch is the first boot module, and `patches=manual` keeps the kernel from loading it. Output: KTAP, and a last
+// line
 //   torture: cycles=N calls=N mixed=N lost=N leaked=N …
 //
 // mixed   rounds that saw both sides, or whose result was neither version's
@@ -40,8 +41,8 @@ using patch::HistoryRecord;
 constexpr std::string_view kPatch = "torture-pair";
 constexpr u64 kWarmUpCycles = 10;
 constexpr u64 kRoundsPerCycle = 1000;
-constexpr u64 kSeenAtLeast = 20;            // of every cause of a move, breakpoints and interrupted trampolines
-constexpr u64 kHangNs = 120'000'000'000;    // a hang detector, not a performance target
+constexpr u64 kSeenAtLeast = 20;          // of every cause of a move, breakpoints and interrupted trampolines
+constexpr u64 kHangNs = 120'000'000'000;  // a hang detector, not a performance target
 constexpr u64 kLookAgainNs = 1'000'000;
 
 struct Footprint {
@@ -177,7 +178,8 @@ void wait_until_freed(Torture& torture) {
 }
 
 void let_rounds_pass(Torture& torture, u64 start) {
-    if (!eventually([&] { return g_totals.rounds.load(std::memory_order_relaxed) - start >= kRoundsPerCycle; })) torture.hung = true;
+    if (!eventually([&] { return g_totals.rounds.load(std::memory_order_relaxed) - start >= kRoundsPerCycle; }))
+        torture.hung = true;
 }
 
 void check_that_all_go_on(Torture& torture) {
@@ -207,13 +209,15 @@ void run_cycle(Torture& torture) {
     check_that_all_go_on(torture);
 }
 
-// Of the moment when only the long-lived tasks are there. Stacks that are kept for reuse and free pages don't count.
+// Of the moment when only the long-lived tasks are there. What doesn't count: free pages; stacks that are kept for
+// reuse; page tables, since those of the region for patches stay once made (at most 256) while freed addresses rest
+// unused.
 Footprint footprint(Torture& torture) {
     hold_births();
     if (!eventually([&] { return kernel::task_count() == torture.lasting_tasks; })) torture.hung = true;
     auto pages = kernel::page_statistics().by_use;
-    pages[static_cast<usize>(kernel::PageUse::free)] = 0;
-    pages[static_cast<usize>(kernel::PageUse::stack)] = 0;
+    for (auto use : {kernel::PageUse::free, kernel::PageUse::stack, kernel::PageUse::tables})
+        pages[static_cast<usize>(use)] = 0;
     Footprint now = {
         .pages = pages,
         .heap_bytes = kernel::heap_statistics().bytes,
@@ -229,8 +233,8 @@ void report(const char* what, const Footprint& footprint) {
     Text<200> line;
     line.append("# ", what, ": pages");
     for (u64 pages : footprint.pages) line.append(" ", pages);
-    line.append(" heap ", footprint.heap_bytes, " records ", footprint.record_bytes,
-                " code ", footprint.code_areas, " stacks ", footprint.stacks, "\n");
+    line.append(" heap ", footprint.heap_bytes, " records ", footprint.record_bytes, " code ", footprint.code_areas,
+                " stacks ", footprint.stacks, "\n");
     say(line.view());
 }
 
@@ -260,13 +264,13 @@ bool report_result(Torture& torture, u64 cycles) {
     good = check("transitions were turned", torture.turned != 0, 5) && good;
     good = check("every cause was seen", cycles < 100 || all_seen(torture, breakpoints, trampolines), 6) && good;
     Text<400> line;
-    line.append("torture: cycles=", cycles, " calls=", g_totals.rounds.load(std::memory_order_relaxed), " mixed=", mixed + wrong,
-                " lost=", torture.lost, " leaked=", torture.leaked);
+    line.append("torture: cycles=", cycles, " calls=", g_totals.rounds.load(std::memory_order_relaxed),
+                " mixed=", mixed + wrong, " lost=", torture.lost, " leaked=", torture.leaked);
     for (usize cause = 0; cause < patch::kMoveCauseCount; ++cause) {
         line.append(" ", patch::name_of(static_cast<patch::MoveCause>(cause)), "=", torture.moves[cause]);
     }
-    line.append(" breakpoints=", breakpoints, " trampolines=", trampolines, " turned=", torture.turned, " births=",
-                g_totals.births.load(std::memory_order_relaxed), "\n");
+    line.append(" breakpoints=", breakpoints, " trampolines=", trampolines, " turned=", torture.turned,
+                " births=", g_totals.births.load(std::memory_order_relaxed), "\n");
     say(line.view());
     return good;
 }

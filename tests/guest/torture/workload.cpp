@@ -242,7 +242,8 @@ void report_stuck(u8 state) {
         if (went_on(worker) && found == state) continue;
         Text<160> line;
         line.append("# stuck: task ", worker.handle.id(), " ", worker.handle.task().name_view(), " rounds ",
-                    worker.rounds.load(std::memory_order_relaxed), " mark ", worker.mark, " state ", found, " of ", state, "\n");
+                    worker.rounds.load(std::memory_order_relaxed), " mark ", worker.mark, " state ", found, " of ",
+                    state, "\n");
         kernel::console_write(line.view());
     }
 }

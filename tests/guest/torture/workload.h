@@ -1,5 +1,5 @@
-// The load under which the torture patch comes and goes: tasks of every kind that a transition can meet, each of which makes
-// round after round and checks each of them.
+// The load under which the torture patch comes and goes: tasks of every kind that a transition can meet, each of which
+// makes round after round and checks each of them.
 //
 //   busy      never sleep: they can only be moved by an interrupt
 //   sleeper   sleep between rounds: moved by a walk
@@ -18,10 +18,10 @@ namespace graft::torture {
 
 struct Totals {
     std::atomic<u64> rounds{0};
-    std::atomic<u64> mixed{0};   // rounds that saw both sides
-    std::atomic<u64> wrong{0};   // rounds whose result isn't what both versions compute
+    std::atomic<u64> mixed{0};  // rounds that saw both sides
+    std::atomic<u64> wrong{0};  // rounds whose result isn't what both versions compute
     std::atomic<u64> births{0};
-    std::atomic<u64> alive{0};   // short-lived tasks that haven't ended
+    std::atomic<u64> alive{0};  // short-lived tasks that haven't ended
     std::atomic<u64> failed_births{0};
 };
 extern Totals g_totals;
@@ -39,8 +39,8 @@ void open_gate();
 void hold_births();
 void allow_births();
 
-// Marks where each long-lived task stands; all_went_on() is true when each has finished a round begun since, and its patch
-// state is `state`.
+// Marks where each long-lived task stands; all_went_on() is true when each has finished a round begun since, and its
+// patch state is `state`.
 void mark_progress();
 bool all_went_on(u8 state);
 // Names of those that have not, on the console.

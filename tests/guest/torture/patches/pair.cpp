@@ -1,5 +1,5 @@
-// The torture patch: every changing function notes the new side and computes the same. Its helpers are new functions that
-// stand on top of the stack while the patch is removed.
+// The torture patch: every changing function notes the new side and computes the same. Its helpers are new functions
+// that stand on top of the stack while the patch is removed.
 
 #include "patch/author.h"
 #include "tests/guest/torture/changing.h"
