@@ -224,6 +224,17 @@ bool KernelSystem::write_stack(u64 task, GrowingText& out) {
     return true;
 }
 
+// seconds since boot, cause, universe
+bool KernelSystem::write_moves(u64 id, GrowingText& out) {
+    auto task = kernel::view_task(id);
+    if (!task) return false;
+    for (const kernel::Move& move : std::span(task->moves).first(task->move_count)) {
+        append_seconds(out, move.time_us * 1000);
+        out.append('\t', patch::name_of(move.cause), '\t', static_cast<u32>(move.into), '\n');
+    }
+    return true;
+}
+
 bool KernelSystem::write_blocking(u64 patch, GrowingText& out) {
     bool is_there = false;
     bool is_in_transition = false;

@@ -18,6 +18,7 @@ public:
     void visit_tasks(FunctionRef<void(const TaskView&)> visit) override;
     bool visit_task(u64 id, FunctionRef<void(const TaskView&)> visit) override;
     bool write_stack(u64 task, GrowingText& out) override;
+    bool write_moves(u64 task, GrowingText& out) override;
     bool write_blocking(u64 patch, GrowingText& out) override;
 
     void note(std::string_view text) override;

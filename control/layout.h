@@ -43,7 +43,7 @@ enum class NodeKind : u8 {
     upload,
 };
 
-enum class TaskAttribute : u16 { name, state, cpu, priority, patch_state, stack };
+enum class TaskAttribute : u16 { name, state, cpu, priority, patch_state, stack, moves };
 
 enum class PatchAttribute : u16 {
     enabled,
@@ -101,6 +101,7 @@ inline constexpr Entry kTaskEntries[] = {
     {"priority", NodeKind::task_attribute, static_cast<u16>(TaskAttribute::priority), false, kReadOnly},
     {"patch_state", NodeKind::task_attribute, static_cast<u16>(TaskAttribute::patch_state), false, kReadOnly},
     {"stack", NodeKind::task_attribute, static_cast<u16>(TaskAttribute::stack), false, kReadOnly},
+    {"moves", NodeKind::task_attribute, static_cast<u16>(TaskAttribute::moves), false, kReadOnly},
 };
 
 inline constexpr Entry kPatchEntries[] = {

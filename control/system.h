@@ -53,6 +53,8 @@ public:
     // False when there is no such task.
     virtual bool visit_task(u64 id, FunctionRef<void(const TaskView&)> visit) = 0;
     virtual bool write_stack(u64 task, GrowingText& out) = 0;
+    // The task's last moves, oldest first, one a line. False when there is no such task.
+    virtual bool write_moves(u64 task, GrowingText& out) = 0;
 
     virtual void visit_patches(FunctionRef<void(u64 id, const patch::PatchView&)> visit) = 0;
     // Funcs and holds, always in the same order. False when there is no such patch.

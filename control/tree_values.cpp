@@ -118,12 +118,14 @@ ControlResult<void> ControlTree::render_task(Node node, GrowingText& out) {
                 out.append(task.patch_state);
                 break;
             case TaskAttribute::stack:
+            case TaskAttribute::moves:
                 return;
         }
         out.append('\n');
     };
-    bool is_there =
-        attribute == TaskAttribute::stack ? system_.write_stack(node.id, out) : system_.visit_task(node.id, write);
+    bool is_there = attribute == TaskAttribute::stack   ? system_.write_stack(node.id, out)
+                    : attribute == TaskAttribute::moves ? system_.write_moves(node.id, out)
+                                                        : system_.visit_task(node.id, write);
     if (!is_there) return refuse(ErrorNumber::gone, "the task is gone");
     return {};
 }

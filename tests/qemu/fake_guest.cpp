@@ -87,6 +87,7 @@ public:
     void visit_tasks(FunctionRef<void(const TaskView&)> visit) override { base_.visit_tasks(visit); }
     bool visit_task(u64 id, FunctionRef<void(const TaskView&)> visit) override { return base_.visit_task(id, visit); }
     bool write_stack(u64 task, GrowingText& out) override { return base_.write_stack(task, out); }
+    bool write_moves(u64 task, GrowingText& out) override { return base_.write_moves(task, out); }
     void visit_patches(FunctionRef<void(u64, const patch::PatchView&)> visit) override { base_.visit_patches(visit); }
     bool visit_functions(u64 id, FunctionRef<void(const patch::FunctionView&)> visit) override {
         return base_.visit_functions(id, visit);

@@ -4,4 +4,4 @@ FAKE_GUEST_SOURCES := tests/qemu/fake_guest.cpp $(wildcard base/*.cpp formats/*.
 build/tools/fake_guest: $(FAKE_GUEST_SOURCES:%=build/host/%.o)
 	@mkdir -p $(@D)
 	$(HOST_CXX) $(HOST_FLAGS) $^ -o $@
-HOST_OBJECTS += build/host/tests/qemu/fake_guest.cpp.o
+HOST_OBJECTS += $(FAKE_GUEST_SOURCES:%=build/host/%.o)

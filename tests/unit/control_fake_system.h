@@ -77,6 +77,11 @@ public:
         return visit_task(task, [](const TaskView&) {});
     }
 
+    bool write_moves(u64 task, GrowingText& out) override {
+        out.append("1.500\twalk\t1\n");
+        return visit_task(task, [](const TaskView&) {});
+    }
+
     void visit_patches(FunctionRef<void(u64, const patch::PatchView&)> visit) override {
         for (const FakePatch& patch : patches) {
             patch::PatchView view;

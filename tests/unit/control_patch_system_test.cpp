@@ -24,6 +24,7 @@ public:
     void visit_tasks(FunctionRef<void(const TaskView&)>) override {}
     bool visit_task(u64, FunctionRef<void(const TaskView&)>) override { return false; }
     bool write_stack(u64, GrowingText&) override { return false; }
+    bool write_moves(u64, GrowingText&) override { return false; }
     bool write_blocking(u64, GrowingText&) override { return true; }
     void note(std::string_view) override {}
 };

@@ -47,13 +47,14 @@ TEST_F(TreeTest, RootFiles) {
 
 TEST_F(TreeTest, Tasks) {
     EXPECT_EQ(client.list("tasks"), (Names{"1", "2"}));
-    EXPECT_EQ(client.list("tasks/2"), (Names{"name", "state", "cpu", "priority", "patch_state", "stack"}));
+    EXPECT_EQ(client.list("tasks/2"), (Names{"name", "state", "cpu", "priority", "patch_state", "stack", "moves"}));
     EXPECT_EQ(client.cat("tasks/2/name"), "worker\n");
     EXPECT_EQ(client.cat("tasks/2/state"), "ready\n");
     EXPECT_EQ(client.cat("tasks/2/cpu"), "0\n");
     EXPECT_EQ(client.cat("tasks/2/priority"), "16\n");
     EXPECT_EQ(client.cat("tasks/2/patch_state"), "-1\n");
     EXPECT_EQ(client.cat("tasks/2/stack"), "0\tmain+0x4\n");
+    EXPECT_EQ(client.cat("tasks/2/moves"), "1.500\twalk\t1\n");
     EXPECT_EQ(client.cat("tasks/3/name"), "<error: partial walk>");
 }
 

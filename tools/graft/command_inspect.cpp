@@ -10,6 +10,7 @@
 #include "formats/klp.h"
 #include "tools/graft/command.h"
 #include "tools/graft/json.h"
+#include "tools/graft/names.h"
 #include "tools/patch/object.h"
 
 namespace graft::tool {
@@ -164,13 +165,16 @@ void print_text(const Inspected& patch) {
                patch.sizes.rodata, patch.sizes.data);
     fmt::print("\nfunctions\n");
     for (usize cursor = 0; auto function = patch.metadata->next_function(cursor);) {
-        std::string becomes = function->tag == KlpTag::hold ? "held" : "-> " + patch.symbol_name(function->symbol);
-        fmt::print("  {:#018x} {:>6}  {},{} {}\n", function->entry.value, size_of(*function), function->name,
-                   function->position, becomes);
+        std::string old_name = fmt::format("{},{}", function->name, function->position);
+        std::string becomes =
+            function->tag == KlpTag::hold ? ": held" : " -> " + readable_name(patch.symbol_name(function->symbol));
+        fmt::print("  {:#018x} {:>6}  {}{}\n", function->entry.value, size_of(*function), readable_name(old_name),
+                   becomes);
     }
     if (patch.metadata->reference_count() != 0) fmt::print("\nreferences\n");
     for (usize cursor = 0; auto reference = patch.metadata->next_reference(cursor);)
-        fmt::print("  {:#018x}  {}\n", reference->address.value, patch.symbol_name(reference->symbol));
+        fmt::print("  {:#018x}         {}\n", reference->address.value,
+                   readable_name(patch.symbol_name(reference->symbol)));
 }
 
 }  // namespace

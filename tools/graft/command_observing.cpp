@@ -6,6 +6,7 @@
 
 #include "tools/graft/history.h"
 #include "tools/graft/json.h"
+#include "tools/graft/names.h"
 #include "tools/graft/session.h"
 #include "tools/graft/terminal.h"
 
@@ -145,7 +146,7 @@ void print_details(const PatchDetails& details) {
     }
     for (const FunctionState& function : details.functions)
         fmt::print("  {:<12} {}: {} -> {}\n", function.patched == "1" ? "patched" : "function",
-                   printable(function.name), printable(code_text(function.old_code)),
+                   printable(readable_name(function.name)), printable(code_text(function.old_code)),
                    printable(code_text(function.new_code)));
     if (!details.blocking.empty()) {
         fmt::print("  held by:\n");

@@ -3,6 +3,7 @@
 // Nothing is polled. Whoever will want the outcome reads /history to its end first, so that the record that names the
 // outcome cannot be missed, makes the change, and then waits for that record.
 #include <filesystem>
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 
 #include "tools/graft/history.h"
 #include "tools/graft/json.h"
+#include "tools/graft/names.h"
 #include "tools/graft/session.h"
 #include "tools/graft/terminal.h"
 #include "tools/patch/object.h"
@@ -141,6 +143,41 @@ void define_load(CLI::App& app, CommandLine& line) {
 
 // ---- plan -----------------------------------------------------------------------------------------------------------
 
+// The rows of /plan by their first column, and what their other columns are called.
+const std::vector<std::string>& plan_columns(const std::string& kind) {
+    static const std::map<std::string, std::vector<std::string>> kColumns = {
+        {"patch", {"name", "set", "version", "description"}},
+        {"memory", {"bytes"}},
+        {"function", {"name", "address", "old_size", "new_size"}},
+        {"hold", {"name", "address", "size"}},
+        {"holder", {"task", "why"}},
+        {"refused", {"reason"}}};
+    static const std::vector<std::string> kNone;
+    auto found = kColumns.find(kind);
+    return found == kColumns.end() ? kNone : found->second;
+}
+
+void write_plan_row(JsonWriter& json, const std::vector<std::string>& columns) {
+    const std::vector<std::string>& names = plan_columns(columns[0]);
+    json.begin_object().field("kind", columns[0]);
+    for (usize i = 1; i < columns.size() && i <= names.size(); ++i) json.field(names[i - 1], columns[i]);
+    json.end();
+}
+
+std::string plan_sentence(const std::vector<std::string>& columns) {
+    auto column = [&](usize index) { return index < columns.size() ? columns[index] : std::string(); };
+    const std::string& kind = columns[0];
+    if (kind == "patch") return fmt::format("patch {}, set {}: {}", column(1), column(2), column(4));
+    if (kind == "memory") return fmt::format("  takes {} bytes", column(1));
+    if (kind == "function")
+        return fmt::format("  replaces {} at {}: {} bytes -> {}", readable_name(column(1)), column(2), column(3),
+                           column(4));
+    if (kind == "hold") return fmt::format("  holds {} at {}", readable_name(column(1)), column(2));
+    if (kind == "holder") return fmt::format("  would wait for task {}: {}", column(1), column(2));
+    if (kind == "refused") return "  refused: " + column(1);
+    return fmt::format("{}", fmt::join(columns, " "));
+}
+
 Outcome<void> plan(const std::string& file, const Globals& globals) {
     auto bytes = tools::read_file(file);
     if (!bytes) return refused(bytes.error().text);
@@ -155,15 +192,11 @@ Outcome<void> plan(const std::string& file, const Globals& globals) {
     json.begin_array();
     for (const std::string& row : lines_of(answer)) {
         std::vector<std::string> columns = columns_of(row);
-        if (columns[0] == "refusal" || columns[0] == "refused") fits = false;
-        json.begin_array();
-        for (const std::string& column : columns) json.value(column);
-        json.end();
+        if (columns[0] == "refused") fits = false;
+        write_plan_row(json, columns);
+        if (!globals.json) fmt::print("{}\n", printable(plan_sentence(columns)));
     }
-    if (globals.json)
-        fmt::print("{}\n", json.end().text());
-    else
-        fmt::print("{}", printable(answer));
+    if (globals.json) fmt::print("{}\n", json.end().text());
     if (!fits) return refused(fmt::format("{}: would be refused", file));
     return {};
 }

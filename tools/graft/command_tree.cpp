@@ -38,8 +38,26 @@ Outcome<void> log(bool follow, const Globals& globals) {
     return {};
 }
 
+std::string last_move(const std::string& line) {
+    std::vector<std::string> columns = columns_of(line);
+    return printable(columns.size() < 2 ? line : fmt::format("by {} at {} s", columns[1], columns[0]));
+}
+
+void write_moves(JsonWriter& json, const std::vector<std::string>& lines) {
+    constexpr const char* kColumns[] = {"seconds", "cause", "universe"};
+    json.key("moves").begin_array();
+    for (const std::string& line : lines) {
+        std::vector<std::string> columns = columns_of(line);
+        json.begin_object();
+        for (usize i = 0; i < columns.size() && i < std::size(kColumns); ++i) json.field(kColumns[i], columns[i]);
+        json.end();
+    }
+    json.end();
+}
+
 Outcome<void> tasks(const Globals& globals) {
-    constexpr const char* kAttributes[] = {"name", "state", "cpu", "priority", "patch_state"};
+    constexpr const char* kAttributes[] = {"name", "state", "cpu", "priority", "patch_state", "moves"};
+    constexpr usize kMoves = 5;
     auto client = GRAFT_TRY(attach(globals));
     std::vector<std::string> ids;
     for (const DirectoryEntry& entry : GRAFT_TRY(client->list("/tasks"))) ids.push_back(entry.name);
@@ -49,7 +67,7 @@ Outcome<void> tasks(const Globals& globals) {
     }
     auto values = GRAFT_TRY(client->read_attributes(paths));
 
-    Table table({"TASK", "NAME", "STATE", "CPU", "PRIORITY", "PATCH STATE"});
+    Table table({"TASK", "NAME", "STATE", "CPU", "PRIORITY", "PATCH STATE", "LAST MOVE"});
     JsonWriter json;
     json.begin_array();
     for (usize i = 0; i < ids.size(); ++i) {
@@ -57,10 +75,13 @@ Outcome<void> tasks(const Globals& globals) {
         if (!value[0]) continue;  // it has ended meanwhile
         std::vector<std::string> row{ids[i]};
         json.begin_object().field("task", ids[i]);
-        for (usize column = 0; column < std::size(kAttributes); ++column) {
+        for (usize column = 0; column < kMoves; ++column) {
             row.push_back(printable(attribute(value[column])));
             json.field(kAttributes[column], attribute(value[column]));
         }
+        std::vector<std::string> moves = lines_of(attribute(value[kMoves]));
+        row.push_back(moves.empty() ? "" : last_move(moves.back()));
+        write_moves(json, moves);
         json.end();
         table.add(std::move(row));
     }
