@@ -46,9 +46,15 @@ $1/%.S.o: $2%.S build/image/flags
 endef
 $(eval $(call compile_rules,build/image,,))
 
+# Forgets what was made from another folder of the same name, which may have been moved or be older than its objects.
+define keep_folder
+$(shell [ "$$(cat $2/folder 2>/dev/null)" = '$1' ] || { rm -rf $2/app $2/patches; mkdir -p $2; echo '$1' >$2/folder; })
+endef
+
 # $(call image,NAME,FOLDER): the rules of one image. A folder outside the repository (an absolute path) has its objects
 # in build/NAME/app/ and may include its own files by their names alone.
 define image
+$(if $(filter /%,$2),$(call keep_folder,$2,build/$1))
 $1_SOURCES := $(call find_sources,$2)
 $1_OBJECTS := $(if $(filter /%,$2),$$($1_SOURCES:$2/%=build/$1/app/%.o),$$($1_SOURCES:%=build/image/%.o))
 $(if $(filter /%,$2),$(call compile_rules,build/$1/app,$2/,-iquote $2 -ffile-prefix-map=$2=app))
@@ -87,9 +93,12 @@ APP_NAMES := $(notdir $(patsubst %/,%,$(wildcard apps/*/)))
 GUEST_TESTS := $(notdir $(patsubst %/,%,$(wildcard tests/guest/*/)))
 $(foreach name,$(APP_NAMES),$(eval $(call image,$(name),apps/$(name))))
 $(foreach name,$(GUEST_TESTS),$(eval $(call image,test-$(name),tests/guest/$(name))))
+ifeq ($(wildcard $(APP_DIR)/),)
+$(error $(APP_DIR): no such folder; the repository has the applications $(APP_NAMES))
+endif
 ifeq ($(filter apps/%,$(APP_DIR)),)
 $(if $(filter $(APP_NAME),$(APP_NAMES)),$(error $(APP_DIR): an application of the repository has that name, too))
-$(if $(wildcard $(APP_DIR)/),$(eval $(call image,$(APP_NAME),$(APP_DIR))),$(error $(APP_DIR): no such folder))
+$(eval $(call image,$(APP_NAME),$(APP_DIR)))
 endif
 
 .PHONY: patches images guest_images
