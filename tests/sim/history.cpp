@@ -82,7 +82,7 @@ private:
     SimOptions sim_options(const HistoryOptions& options) {
         SimOptions made;
         made.defect = options.defect;
-        made.tasks = options.tasks != 0 ? options.tasks : 4 + random_.below(random_.percent(5) ? 1500 : 60);
+        made.tasks = options.tasks != 0 ? options.tasks : 4 + random_.below(random_.percent(4) ? 4000 : 60);
         made.most_tasks = made.tasks * 2;
         made.fewest_tasks = made.tasks / 2;
         made.processors = 1 + random_.below(6);
