@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "kernel/image.h"
 #include "kernel/lock.h"
 
 namespace graft::kernel {
@@ -179,6 +180,14 @@ void records_release(void* memory) {
 
 HeapStatistics records_statistics() {
     return records.with([](Heap& all) { return all.statistics(); });
+}
+
+void prepare_page_tables(AddressRange range) {
+    PhysAddr any = arch::image_physical(image_range(ImageSection::whole).begin);
+    for (VirtAddr at = range.begin; at < range.end; at += arch::kLargePageSize) {
+        bool made = map_pages(at, any, kPageSize, arch::PageAccess::read_only) && unmap_pages(at, kPageSize);
+        GRAFT_ASSERT(made);
+    }
 }
 
 arch::PagingResult<void> map_pages(VirtAddr at, PhysAddr physical, u64 size, arch::PageAccess access) {

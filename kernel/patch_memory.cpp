@@ -7,7 +7,6 @@
 #include "arch/x86_64/sync.h"
 #include "base/assert.h"
 #include "base/intrusive_list.h"
-#include "kernel/image.h"
 #include "kernel/memory.h"
 #include "kernel/pure/address_space.h"
 
@@ -111,15 +110,9 @@ Holdings& holdings_of(const patch::PatchMemory& memory) {
     return *reinterpret_cast<Holdings*>(memory.handle);
 }
 
-// Has all page tables made that loads will need, by mapping the image's first page everywhere for a moment (nobody
-// looks there yet), and by giving the arena's pages the access they have.
+// Has all page tables made that loads will need; those of the arena by giving its pages the access they have.
 void make_page_tables() {
-    PhysAddr any = arch::image_physical(image_range(ImageSection::whole).begin);
-    for (u64 offset = 0; offset < kPreparedSize; offset += arch::kLargePageSize) {
-        VirtAddr at = arch::kPatchRegion.begin + offset;
-        bool made = map_pages(at, any, kPageSize, arch::PageAccess::read_only) && unmap_pages(at, kPageSize);
-        GRAFT_ASSERT(made);
-    }
+    prepare_page_tables(AddressRange::of(arch::kPatchRegion.begin, kPreparedSize));
     AddressRange arena = patch_arena();
     if (arena.empty()) return;
     auto split = protect_pages(arena.begin, arena.size(), arch::PageAccess::read_write);

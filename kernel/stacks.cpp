@@ -14,6 +14,8 @@ namespace {
 
 // 1 GiB of addresses: 50,000 default stacks with their guard pages.
 constexpr u64 kRegionSize = u64{1} << 30;
+// The part whose page tables exist from the start: some hundred tasks may come and go without taking memory that stays.
+constexpr u64 kPreparedSize = u64{16} << 20;
 constexpr usize kKept = 128;
 
 struct Stacks {
@@ -59,6 +61,7 @@ void destroy(std::span<const AddressRange> doomed) {
 }  // namespace
 
 void init_stacks() {
+    prepare_page_tables(AddressRange::of(arch::kStackRegion.begin, kPreparedSize));
     stacks.with([](Stacks& all) {
         all.addresses.initialise(AddressRange::of(arch::kStackRegion.begin, kRegionSize), address_bits, 0);
     });
