@@ -101,12 +101,14 @@ u32 visit_interrupted_task(arch::InterruptFrame* frame) {
     Processor& self = this_processor();
     SpinGuard<IrqsAlreadyOff> guard(self.queue_lock);
     Task& task = *self.current;
+    if (!task.visit_pending && !task.examine_at_stop) return 0;
     u32 verdict = 0;
     if (task.visit_pending) {
         verdict = visiting->visit(task, frame);
         done(task);
     }
     if (task.examine_at_stop) verdict |= examine_task(task, frame);
+    clear_dead_stack(kUsedByExamination);
     return verdict;
 }
 

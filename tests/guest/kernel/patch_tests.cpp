@@ -45,8 +45,8 @@ bool is_blocked(const kernel::TaskHandle& task) {
     return view && view->state == kernel::TaskState::blocked;
 }
 
-// One that was interrupted where its stack can't be believed moves when it next stops; so the sweep isn't always the
-// end.
+// A running task moves at its interrupt's exit, one whose stack couldn't be believed when it next stops; so the end of
+// the sweep isn't always the end of the moves.
 bool one_is_left() {
     return eventually([] { return machine.tasks_to_move() == 1; });
 }
