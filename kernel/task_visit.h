@@ -32,8 +32,8 @@ bool visit_task(u64 id, TaskVisitor& visitor);
 
 // The task was running and has stopped: what was to be done with it is done. Lock: its run queue's.
 void visit_stopped_task(Task& task);
-// The running task was interrupted by the check or the timer: a task that is alone on its processor never stops, so what
-// is due at a stop is done here, too. Returns kExit flags. Context: interrupts off.
+// The running task was interrupted by the check or the timer: a task that is alone on its processor never stops, so
+// what is due at a stop is done here, too. Returns kExit flags. Context: interrupts off.
 u32 visit_interrupted_task(arch::InterruptFrame* frame);
 
 }  // namespace graft::kernel
