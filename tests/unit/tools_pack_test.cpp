@@ -440,6 +440,22 @@ TEST(PackObject, ReadsWhatItHasWritten) {
     EXPECT_EQ(write_object(*again), bytes);
 }
 
+// Linkers and readelf go by it. [elf, symbol table]
+TEST(PackObject, SymbolTableSaysWhereGlobalsBegin) {
+    std::vector<std::byte> bytes = write_object(good().object);  // symbols: the empty one, fixed (local), price
+    Elf64_Ehdr header;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    for (u64 i = 0; i < header.e_shnum; ++i) {
+        Elf64_Shdr section;
+        std::memcpy(&section, bytes.data() + header.e_shoff + i * sizeof(section), sizeof(section));
+        if (section.sh_type != SHT_SYMTAB) continue;
+        EXPECT_EQ(section.sh_info, 2u);
+        EXPECT_EQ(section.sh_size, 3 * sizeof(Elf64_Sym));
+        return;
+    }
+    FAIL() << "no symbol table";
+}
+
 TEST(PackObject, RefusesDamagedObjects) {
     std::vector<std::byte> bytes = write_object(good().object);
     EXPECT_FALSE(read_object({}, "x").has_value());
