@@ -81,9 +81,14 @@ toolchain:  ## build the x86_64-elf cross toolchain into TOOLCHAIN_DIR
 	mk/toolchain.sh $(TOOLCHAIN_DIR)
 
 PREFIX ?= /usr/local
-install: build/graft tools  ## install the host command and mkpatch under PREFIX (DESTDIR is honoured)
+install: build/graft tools  ## install the host command, mkpatch, man page and completion under PREFIX (DESTDIR is honoured)
 	install -D -m 755 build/graft $(DESTDIR)$(PREFIX)/bin/graft
 	install -D -m 755 build/tools/mkpatch $(DESTDIR)$(PREFIX)/bin/graft-mkpatch
+	@mkdir -p build/install
+	build/graft man >build/install/graft.1
+	build/graft completion bash >build/install/graft.bash
+	install -D -m 644 build/install/graft.1 $(DESTDIR)$(PREFIX)/share/man/man1/graft.1
+	install -D -m 644 build/install/graft.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/graft
 
 clean:  ## remove build/
 	rm -rf build

@@ -72,14 +72,19 @@ void Uart16550::on_interrupt(void* argument) {
     static_cast<Uart16550*>(argument)->handle_interrupt();
 }
 
-// The line is edge-triggered: the chip must have no cause left when the handler ends, or no edge comes again.
+// The line is edge-triggered: the chip must have no cause left when the handler ends, or no edge comes again. When causes
+// keep coming for longer than the handler may stay, dropping and giving the enables makes a new edge for what is left.
 void Uart16550::handle_interrupt() {
     SpinGuard<IrqsAlreadyOff> guard(lock_);
     ++statistics_.interrupts;
-    for (u32 round = 0; round < kMaxRounds && (in(kInterruptIdent)&kNoInterrupt) == 0; ++round) {
+    for (u32 round = 0; round < kMaxRounds; ++round) {
+        if ((in(kInterruptIdent) & kNoInterrupt) != 0) return;
         receive();
         transmit();
     }
+    u8 enabled = in(kInterruptEnable);
+    out(kInterruptEnable, 0);
+    out(kInterruptEnable, enabled);
 }
 
 // Lock: lock_.
