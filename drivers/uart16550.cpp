@@ -37,7 +37,7 @@ constexpr u8 kTransmitEmpty = 0x20;  // the FIFO
 constexpr u8 kTransmitIdle = 0x40;   // the FIFO and the shift register
 constexpr usize kFifoSize = 16;
 constexpr u8 kDivisor = 1;  // 115200 baud
-// The handler's bound: interrupts are off meanwhile. What is left raises the line again.
+// The handler's bound: interrupts are off meanwhile.
 constexpr u32 kMaxRounds = 64;
 
 }  // namespace
@@ -72,13 +72,14 @@ void Uart16550::on_interrupt(void* argument) {
     static_cast<Uart16550*>(argument)->handle_interrupt();
 }
 
-// The line is edge-triggered: the chip must have no cause left when the handler ends, or no edge comes again. When causes
-// keep coming for longer than the handler may stay, dropping and giving the enables makes a new edge for what is left.
+// The line is edge-triggered: the chip must have no cause left when the handler ends, or no edge comes again. When
+// causes keep coming for longer than the handler may stay, dropping and giving the enables makes a new edge for what is
+// left.
 void Uart16550::handle_interrupt() {
     SpinGuard<IrqsAlreadyOff> guard(lock_);
     ++statistics_.interrupts;
     for (u32 round = 0; round < kMaxRounds; ++round) {
-        if ((in(kInterruptIdent) & kNoInterrupt) != 0) return;
+        if ((in(kInterruptIdent)&kNoInterrupt) != 0) return;
         receive();
         transmit();
     }
