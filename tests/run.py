@@ -75,6 +75,8 @@ def all_suites():
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
         suites.append(Suite(script.stem.replace("test_", "qemu "), ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"],
                             f"python3 {script}", "ktap", 600))
+    for script in sorted(Path("tests/docs").glob("*_test.py")):
+        suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
     suites += measured("link", "link", "tests/qemu/link.py", "LOADS=3", 900)
