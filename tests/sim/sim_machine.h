@@ -142,6 +142,7 @@ private:
     void move(SimTask& task, patch::MoveCause cause);
     void hook_fired(SimTask& task);
     bool hides(const SimFrame& frame) const;
+    std::vector<u64> task_ids() const;
     void check_worker();
 
     Model& model_;

@@ -193,12 +193,17 @@ MachineResult<void> SimMachine::write_sites(std::span<const SiteChange> changes)
     return {};
 }
 
+// Tasks may start and end while somebody goes through them.
+std::vector<u64> SimMachine::task_ids() const {
+    std::vector<u64> ids(tasks_.size());
+    for (usize i = 0; i < ids.size(); ++i) ids[i] = tasks_[i]->id;
+    return ids;
+}
+
 void SimMachine::drain(const Trampolines& trampolines) {
     run_meanwhile();
     if (has(Defect::missing_drain)) return;
-    std::vector<u64> ids;
-    for (auto& task : tasks_) ids.push_back(task->id);
-    for (u64 id : ids) {
+    for (u64 id : task_ids()) {
         if (random_.percent(5)) run_meanwhile();
         auto found = by_id_.find(id);
         if (found == by_id_.end() || found->second->stack.empty()) continue;
@@ -256,9 +261,7 @@ void SimMachine::end_transition() {
 }
 
 void SimMachine::sweep() {
-    std::vector<u64> ids;
-    for (auto& task : tasks_) ids.push_back(task->id);
-    for (u64 id : ids) {
+    for (u64 id : task_ids()) {
         if (random_.percent(20)) run_meanwhile();
         auto found = by_id_.find(id);
         if (found == by_id_.end()) continue;
