@@ -44,7 +44,9 @@ void StillMachine::violation(std::string what) {
 }
 
 bool StillMachine::fails() {
-    return fail_after_ != 0 && --fail_after_ == 0;
+    if (fail_after_ == 0) return false;
+    --fail_after_;
+    return fail_after_ == 0;
 }
 
 void StillMachine::lock() {
