@@ -25,6 +25,10 @@ class Failed(Exception):
     """A test's expectation that didn't hold."""
 
 
+class Skipped(Exception):
+    """Why a test can't run here."""
+
+
 def check(condition, text):
     if not condition:
         raise Failed(text)
@@ -192,6 +196,8 @@ class Tests:
             try:
                 function()
                 print(f"ok {number} - {name} # {time.monotonic() - start:.1f} s", flush=True)
+            except Skipped as reason:
+                print(f"ok {number} - {name} # SKIP {reason}", flush=True)
             except (Failed, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as failure:
                 failures += 1
                 print(f"not ok {number} - {name}", flush=True)

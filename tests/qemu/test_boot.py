@@ -4,19 +4,31 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
-from harness import (BUILD, DONE, GRAFT, LIMIT, REFUSED, TIMED_OUT, USAGE, Guest, Tests, check, run_graft)
+from harness import (BUILD, DONE, GRAFT, LIMIT, REFUSED, TIMED_OUT, USAGE, Guest, Skipped, Tests, check, run_graft)
+
+PATCH = str(BUILD / "demo/patches/fix_total.klp")
+UEFI_FIRMWARE = Path("/usr/share/ovmf/OVMF.fd")  # Debian's package ovmf
 
 tests = Tests()
 
 
-def boots(image, *arguments):
-    with Guest(image, *arguments) as guest:
+def boots(image, *arguments, qemu=()):
+    """It comes up, takes a patch and drops it."""
+    with Guest(image, *arguments, qemu=qemu) as guest:
         guest.expect(r"till 1 on processor 0: invoice \d+")
         guest.expect(r"till 2 on processor 1: invoice \d+")
         version = guest.graft("cat", "/version").output
         check("build-id" in version or len(version.split()) >= 2, f"/version says {version!r}")
         check(guest.patches() == {}, "a fresh system has patches")
+        guest.graft("load", PATCH)
+        guest.skip_console()
+        guest.expect(r"till 1 on processor 0: invoice \d+[^\n]*right")
+        guest.graft("unload", "fix-total")
+        guest.skip_console()
+        guest.expect(r"till 1 on processor 0: invoice \d+[^\n]*WRONG")
+        check(guest.patches() == {}, "the patch hasn't gone")
 
 
 @tests.add("PVH on q35")
@@ -29,9 +41,16 @@ def _():
     boots("demo.elf", "--machine", "microvm")
 
 
-@tests.add("GRUB from the ISO")
+@tests.add("GRUB from the ISO, BIOS")
 def _():
     boots("demo.iso")
+
+
+@tests.add("GRUB from the ISO, UEFI")
+def _():
+    if not UEFI_FIRMWARE.exists():
+        raise Skipped(f"{UEFI_FIRMWARE} isn't installed")
+    boots("demo.iso", qemu=("-bios", str(UEFI_FIRMWARE)))
 
 
 @tests.add("eight processors")
@@ -63,7 +82,7 @@ def _():
 
 @tests.add("a patch as a boot module is in force from the start")
 def _():
-    with Guest("demo.elf", "--module", str(BUILD / "demo/patches/fix_total.klp")) as guest:
+    with Guest("demo.elf", "--module", PATCH) as guest:
         guest.expect(r"till 1[^\n]*right")
         guest.graft("wait")
         check(guest.patches() == {"fix-total": "enabled"}, str(guest.patches()))
@@ -72,7 +91,7 @@ def _():
 @tests.add("gdb sees symbols, source lines and the running code")
 def _():
     if not shutil.which("gdb"):
-        return
+        raise Skipped("gdb isn't installed")
     process = subprocess.Popen([str(GRAFT), "run", str(BUILD / "demo.elf"), "--gdb"], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
