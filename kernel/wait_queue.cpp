@@ -7,6 +7,14 @@
 
 namespace graft::kernel {
 
+namespace {
+
+bool is_interrupted() {
+    return current_task().interrupt_pending.load(std::memory_order_acquire);  // pairs with interrupt_task()
+}
+
+}  // namespace
+
 WaitResult WaitQueue::wait(SpinGuard<IrqSave>& guard, u64 deadline_ns, Interruptible interruptible, Mutex* given_up) {
     GRAFT_ASSERT(guard.will_enable_interrupts());
     Waiter waiter;
@@ -18,7 +26,8 @@ WaitResult WaitQueue::wait(SpinGuard<IrqSave>& guard, u64 deadline_ns, Interrupt
     {
         WakeUp alarm(deadline_ns);
         for (;;) {
-            park();
+            // An interruption's token may have ended another wait, one that can't be interrupted.
+            if (interruptible == Interruptible::no || !is_interrupted()) park();
             guard.acquire();
             if (waiter.woken) break;
             if (interruptible == Interruptible::yes && take_interruption()) {

@@ -166,6 +166,12 @@ const char* wait_is_interrupted() {
     task->join();
     KTAP_CHECK(sleeper.result == WaitResult::interrupted);
     KTAP_CHECK(!kernel::interrupt_task(~u64{0}));
+
+    // One that came before the wait is kept, though its token is used up.
+    KTAP_CHECK(kernel::interrupt_task(kernel::current_task().id));
+    kernel::park();
+    KTAP_CHECK(sleeper.never.wait(kernel::now_ns() + 100 * kMillisecond, kernel::Interruptible::yes) ==
+               WaitResult::interrupted);
     return nullptr;
 }
 
