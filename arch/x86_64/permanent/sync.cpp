@@ -121,11 +121,13 @@ void handle_nmi(InterruptFrame* frame) {
         own.stopped.store(frame, std::memory_order_release);
         halt_for_ever();
     }
-    if (own.report.load(std::memory_order_acquire) == 1) {
+    // Several that wait may ask at a time: one answer serves all, and whoever comes late finds it given.
+    u32 report = own.report.load(std::memory_order_acquire);
+    if (report == 1) {
         copy_frame(&own.found, frame);
         own.report.store(2, std::memory_order_release);
-        return;
     }
+    if (report != 0) return;
     graft_upcall_fatal(frame, "non-maskable interrupt");
 }
 
