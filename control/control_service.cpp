@@ -45,9 +45,10 @@ struct Service {
     SerialService serial;
 };
 
-// Each of the loops calls one function a round, so that what a round does can be patched.
+// Each of the loops calls one function a round, never inlined, so that what a round does can be patched: a loop itself
+// never returns.
 
-void service_once(Service& service) {
+[[gnu::noinline]] void service_once(Service& service) {
     u64 next = service.serial.service_round(kernel::now_ns());
     service.port.wait_event(next);
 }
@@ -57,7 +58,7 @@ void service_loop(void* argument) {
 }
 
 // A reader that waits at the end of log or history is answered by the service's next round.
-void follow_log_once(Service& service, u64& seen) {
+[[gnu::noinline]] void follow_log_once(Service& service, u64& seen) {
     if (!kernel::wait_for_log(seen, kernel::kNever)) return;
     seen = kernel::next_log_sequence();
     service.port.wake_event();
@@ -68,7 +69,7 @@ void follow_log(void* argument) {
     for (;;) follow_log_once(*static_cast<Service*>(argument), seen);
 }
 
-void follow_history_once(Service& service, u64& seen) {
+[[gnu::noinline]] void follow_history_once(Service& service, u64& seen) {
     if (!kernel::wait_for_history(seen)) return;
     seen = kernel::history_generation();
     service.port.wake_event();

@@ -45,7 +45,7 @@ bool next_console_line(ConsoleLine& line) {
     return true;
 }
 
-void console_round() {
+[[gnu::noinline]] void console_round() {
     ConsoleLine line;
     if (!next_console_line(line)) {
         wait_for_log(console_next.load(std::memory_order_relaxed), kNever);

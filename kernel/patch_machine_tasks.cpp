@@ -85,6 +85,7 @@ void PatchMachine::sweep() {
     // A transition that was turned before anybody had moved has nobody to move, and so no last move.
     note_withdrawal();
     report_moves();
+    wake_unmoved_worker();
 }
 
 u64 PatchMachine::tasks_to_move() const {

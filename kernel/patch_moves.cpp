@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "kernel/dead_stack.h"
 #include "kernel/processor.h"
+#include "kernel/scheduler.h"
 #include "kernel/task_list.h"
 #include "kernel/task_walk.h"
 
@@ -167,6 +168,16 @@ void note_withdrawal() {
 
 void set_patch_worker(Task& task) {
     worker.store(&task, std::memory_order_release);  // pairs with report_moves()
+}
+
+void wake_unmoved_worker() {
+    Task* task = worker.load(std::memory_order_acquire);  // pairs with set_patch_worker()
+    if (!task || !moves_are_allowed()) return;
+    {
+        TaskQueueGuard guard(*task);
+        if (static_cast<Universe>(task->context.patch_state) == move_target()) return;
+    }
+    unpark(*task);
 }
 
 void report_moves() {

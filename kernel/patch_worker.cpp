@@ -27,7 +27,7 @@ void wait_for_work(bool retry) {
 }
 
 // The wait may end for no reason; complete() may be called at any time.
-bool worker_round(bool retry) {
+[[gnu::noinline]] bool worker_round(bool retry) {
     wait_for_work(retry);
     return complete(complete_argument);
 }

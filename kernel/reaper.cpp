@@ -27,7 +27,7 @@ void reap(Task& task) {
     release_task(task);
 }
 
-void reaper_round() {
+[[gnu::noinline]] void reaper_round() {
     Task* task = ended.exchange(nullptr, std::memory_order_acquire);
     if (!task) {
         park();

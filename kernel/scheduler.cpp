@@ -207,7 +207,7 @@ void enqueue_waking(Processor& target, Task& task) {
 // ---- idle ----
 
 // One round of the idle task; an interrupt that makes a task ready switches at its exit.
-void idle_round() {
+[[gnu::noinline]] void idle_round() {
     arch::disable_interrupts();
     // Set by this processor, or about to be seen by the interrupt that goes with it.
     if (this_processor().reschedule.load(std::memory_order_relaxed)) {
@@ -319,6 +319,8 @@ void exit_task() {
     Processor& self = this_processor();
     self.queue_lock.acquire();
     self.current->state = TaskState::exited;
+    // Nothing may follow the record any more: the stack goes to somebody else.
+    self.current->context.hook = {};
     switch_to(self, take_next(self));
     __builtin_unreachable();
 }

@@ -46,6 +46,10 @@ std::optional<BlockingView> blocking_view_of(Task& task) {
 class StackReading final : public TaskVisitor {
 public:
     u32 visit(Task& task, arch::InterruptFrame* frame) override {
+        if (task.state == TaskState::exited) {  // its stack may be gone
+            view.why = "the task has ended";
+            return 0;
+        }
         TaskWalk walk(task, frame);
         arch::Frame found;
         while (walk.next(found)) {

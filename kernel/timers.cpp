@@ -75,7 +75,7 @@ namespace {
 
 constinit TimerService service;
 
-void timer_round() {
+[[gnu::noinline]] void timer_round() {
     u64 now = arch::now_ns();
     service.wake_sleepers(now);
     if (Timer* timer = service.take_expired(now)) {

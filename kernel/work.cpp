@@ -25,7 +25,7 @@ namespace {
 
 constinit WorkService service;
 
-void work_round() {
+[[gnu::noinline]] void work_round() {
     WorkService::run(service.take());
 }
 

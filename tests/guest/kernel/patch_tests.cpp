@@ -7,6 +7,7 @@
 
 #include "arch/x86_64/paging.h"
 #include "kernel/clock.h"
+#include "kernel/code_map.h"
 #include "kernel/memory.h"
 #include "kernel/mutex.h"
 #include "kernel/patch_machine.h"
@@ -340,6 +341,93 @@ const char* new_tasks_are_born_moved() {
     };
     if (const char* wrong = run_transition(bear)) return wrong;
     return run_transition(bear);
+}
+
+namespace {
+
+[[gnu::noinline]] void exit_from_inside() {
+    linger_gate.wait();
+    kernel::exit_task();
+}
+
+void exiting_task(void*) {
+    lingering.store(true, std::memory_order_relaxed);
+    exit_from_inside();
+}
+
+const char* exit_inside() {
+    auto info = machine.function_at(entry_of(exit_from_inside));
+    KTAP_CHECK(info);
+    RangeExaminer examiner(info->ranges[0]);
+    lingering.store(false, std::memory_order_relaxed);
+    auto exiting = kernel::create_task(exiting_task, nullptr, {});
+    KTAP_CHECK(exiting);
+    KTAP_CHECK(eventually([&] { return lingering.load(std::memory_order_relaxed) && is_blocked(*exiting); }));
+    patch::MachineGuard guard(machine);
+    machine.begin_transition(examiner, target_of_next());
+    machine.sweep();
+    bool is_held = one_is_left() && exiting->task().context.hook.slot != 0;
+    linger_gate.post();
+    bool ended = eventually([] { return machine.tasks_to_move() == 0; });
+    if (!ended) return "the transition doesn't end";
+    bool counted = moved_by(patch::MoveCause::exit) == 1;
+    machine.end_transition();
+    exiting->join();
+    KTAP_CHECK(is_held && counted);
+    // The stack is somebody else's by now, and the return address would look like a reference.
+    KTAP_CHECK(exiting->task().context.hook.slot == 0 && exiting->task().context.hook.original == 0);
+    return nullptr;
+}
+
+std::optional<formats::ImageSymbol> function_shown_as(std::string_view part) {
+    const formats::ImageTables& tables = kernel::image_tables();
+    for (u32 i = 0; i < tables.symbol_count(); ++i) {
+        formats::ImageSymbol symbol = tables.symbol(i);
+        if (symbol.type != formats::SymbolType::function) continue;
+        if (tables.display_name(symbol).find(part) != std::string_view::npos) return symbol;
+    }
+    return std::nullopt;
+}
+
+// The worker waits inside its round for the last move, which is its own.
+const char* move_worker() {
+    auto round = function_shown_as("::worker_round(");
+    KTAP_CHECK(round);
+    RangeExaminer examiner(kernel::image_tables().range(*round));
+    patch::MachineGuard guard(machine);
+    machine.begin_transition(examiner, target_of_next());
+    machine.sweep();
+    bool ended = eventually([] { return machine.tasks_to_move() == 0; });
+    machine.end_transition();
+    return ended ? nullptr : "the worker doesn't move";
+}
+
+}  // namespace
+
+const char* who_exits_inside_holds_nothing() {
+    if (const char* wrong = exit_inside()) return wrong;
+    return exit_inside();  // and back: the registry counts on where it was
+}
+
+const char* patch_worker_moves_from_inside() {
+    if (const char* wrong = move_worker()) return wrong;
+    return move_worker();
+}
+
+// A loop never returns, so what can be patched is what it calls: it has nothing else.
+const char* loops_call_one_function_a_round() {
+    constexpr u64 kLargestLoop = 64;
+    const formats::ImageTables& tables = kernel::image_tables();
+    u32 loops = 0;
+    for (u32 i = 0; i < tables.symbol_count(); ++i) {
+        formats::ImageSymbol symbol = tables.symbol(i);
+        if (symbol.type != formats::SymbolType::function || symbol.has(formats::kSymbolHasReturn)) continue;
+        if (tables.display_name(symbol).find("_loop(") == std::string_view::npos) continue;
+        ++loops;
+        if (tables.range(symbol).size() > kLargestLoop) return "a loop does more than to call its round";
+    }
+    KTAP_CHECK(loops >= 5);
+    return nullptr;
 }
 
 const char* survey_changes_nothing() {
