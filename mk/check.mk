@@ -85,5 +85,7 @@ link: build/graft $(IMAGE) patches  ## patches over a damaged serial line (LOADS
 	@$(MEASURE) link python3 tests/qemu/link.py --loads $(LOADS) --bad '$(BAD)'
 
 PART ?= call
-bench: build/graft $(IMAGE) guest_images  ## figures (PART=call|transition|boot)
-	@$(MEASURE) bench python3 tests/bench/bench.py --part $(PART)
+CALLS ?= 100000
+TASKS ?= 8,64,1024,10000
+bench: build/test-bench.elf build/test-bench/patches/bench.klp build/graft  ## figures beside Linux's (PART=call|transition CALLS TASKS)
+	@$(MEASURE) bench python3 tests/bench/bench.py --part $(PART) --calls $(CALLS) --tasks $(TASKS)

@@ -79,6 +79,8 @@ def all_suites():
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
+    suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)
+    suites += measured("bench transition", "bench PART=transition", "tests/guest/bench", "TASKS=8,64", 600)
     suites += measured("link", "link", "tests/qemu/link.py", "LOADS=3", 900)
     return suites
 
