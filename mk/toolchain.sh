@@ -106,7 +106,8 @@ c_headers() {
     if [ -d newlib/newlib/libc/machine/x86_64/machine ]; then
         cp -r newlib/newlib/libc/machine/x86_64/machine/. "$prefix/$target/include/machine/"
     fi
-    echo '/* Headers alone: no library with options to tell about. */' >"$prefix/$target/include/newlib.h"
+    # What newlib's configuration would tell its headers: here only that long double is a type of its own.
+    echo '#define _HAVE_LONG_DOUBLE 1' >"$prefix/$target/include/newlib.h"
     cp "$prefix/$target/include/newlib.h" "$prefix/$target/include/_newlib_version.h"
 }
 
