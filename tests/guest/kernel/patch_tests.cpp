@@ -226,8 +226,12 @@ void lingering_task(void*) {
     linger();
 }
 
-void endless_task(void*) {
+[[gnu::noinline]] void spin() {
     while (!stop_looping.load(std::memory_order_relaxed)) arch::pause();
+}
+
+void endless_task(void*) {
+    spin();
 }
 
 u8 own_patch_state() {
@@ -312,12 +316,15 @@ const char* transition_reaches_a_task_that_never_sleeps() {
 }
 
 const char* transition_is_turned_round() {
-    auto turn_twice = [](Universe target, kernel::TaskHandle&) -> const char* {
+    auto turn_twice = [](Universe target, kernel::TaskHandle& sleeper) -> const char* {
+        KTAP_CHECK(one_is_left());
+        KTAP_CHECK(sleeper.task().context.hook.slot != 0);
         machine.turn_transition(patch::other(target));
         machine.sweep();
         // The holder never left the side that is the target now, so nobody is left.
         KTAP_CHECK(eventually([] { return machine.tasks_to_move() == 0; }));
         KTAP_CHECK(own_patch_state() == static_cast<u8>(patch::other(target)));
+        KTAP_CHECK(sleeper.task().context.hook.slot == 0);
         machine.turn_transition(target);
         machine.sweep();
         KTAP_CHECK(one_is_left());
@@ -325,6 +332,60 @@ const char* transition_is_turned_round() {
     };
     if (const char* wrong = run_transition(turn_twice)) return wrong;
     return run_transition(turn_twice);
+}
+
+namespace {
+
+// Doesn't believe the first stacks with a frame in `doubted`; changes nothing.
+class DoubtingExaminer final : public patch::Examiner {
+public:
+    explicit DoubtingExaminer(AddressRange doubted) : doubted_(doubted) {}
+
+    patch::Verdict examine(patch::Stack& stack) const override {
+        bool is_doubted = false;
+        patch::Frame frame;
+        while (stack.next(frame)) is_doubted |= doubted_.contains(frame.lookup_pc);
+        if (!stack.reliable()) return {patch::Verdict::Kind::unreliable, {}};
+        if (is_doubted && doubts_.fetch_add(1, std::memory_order_relaxed) < kDoubts) {
+            return {patch::Verdict::Kind::unreliable, {}};
+        }
+        return {patch::Verdict::Kind::clear, {}};
+    }
+
+private:
+    static constexpr u32 kDoubts = 3;
+
+    AddressRange doubted_;
+    mutable std::atomic<u32> doubts_{0};
+};
+
+// The task never stops by itself, so its processor's timer has it examined.
+const char* examine_again() {
+    auto info = machine.function_at(entry_of(spin));
+    KTAP_CHECK(info);
+    DoubtingExaminer examiner(info->ranges[0]);
+    patch::MachineGuard guard(machine);
+    machine.begin_transition(examiner, target_of_next());
+    machine.sweep();
+    bool ended = eventually([] { return machine.tasks_to_move() == 0; });
+    machine.end_transition();
+    return ended ? nullptr : "a task whose stack wasn't believed isn't examined again";
+}
+
+}  // namespace
+
+const char* disbelieved_stacks_are_examined_again() {
+    stop_looping.store(false, std::memory_order_relaxed);
+    kernel::TaskOptions options;
+    options.priority = 4;
+    auto looping = kernel::create_task(endless_task, nullptr, options);
+    KTAP_CHECK(looping);
+    kernel::sleep_ns(20 * kMillisecond);
+    const char* wrong = examine_again();
+    if (!wrong) wrong = examine_again();
+    stop_looping.store(true, std::memory_order_relaxed);
+    looping->join();
+    return wrong;
 }
 
 const char* new_tasks_are_born_moved() {
@@ -355,6 +416,20 @@ void exiting_task(void*) {
     exit_from_inside();
 }
 
+class WorkerView final : public kernel::TaskSink {
+public:
+    void task(const kernel::TaskView& view) override {
+        if (view.name_view() == "patch-worker") worker = view;
+    }
+    kernel::TaskView worker;
+};
+
+kernel::TaskView worker_view() {
+    WorkerView view;
+    kernel::view_tasks(view);
+    return view.worker;
+}
+
 const char* exit_inside() {
     auto info = machine.function_at(entry_of(exit_from_inside));
     KTAP_CHECK(info);
@@ -367,13 +442,16 @@ const char* exit_inside() {
     machine.begin_transition(examiner, target_of_next());
     machine.sweep();
     bool is_held = one_is_left() && exiting->task().context.hook.slot != 0;
+    is_held = is_held && eventually([] { return worker_view().state == kernel::TaskState::blocked; });
+    u64 rounds = worker_view().switches;
     linger_gate.post();
     bool ended = eventually([] { return machine.tasks_to_move() == 0; });
     if (!ended) return "the transition doesn't end";
+    bool was_told = eventually([&] { return worker_view().switches > rounds; });
     bool counted = moved_by(patch::MoveCause::exit) == 1;
     machine.end_transition();
     exiting->join();
-    KTAP_CHECK(is_held && counted);
+    KTAP_CHECK(is_held && counted && was_told);
     // The stack is somebody else's by now, and the return address would look like a reference.
     KTAP_CHECK(exiting->task().context.hook.slot == 0 && exiting->task().context.hook.original == 0);
     return nullptr;
