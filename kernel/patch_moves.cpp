@@ -157,6 +157,12 @@ void examine_stopped_task(Task& task) {
     (void)examine_task(task, nullptr);
 }
 
+void move_new_task(Task& task) {
+    if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return;
+    task.context.patch_state = static_cast<u8>(move_target());
+    note_move(task, MoveCause::birth);
+}
+
 void count_exit(Task& task) {
     if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return;
     counts[static_cast<usize>(MoveCause::exit)].fetch_add(1, std::memory_order_relaxed);

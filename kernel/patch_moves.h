@@ -43,6 +43,10 @@ u32 examine_task(Task& task, arch::InterruptFrame* frame);
 // The task was marked and has stopped running. Lock: its run queue's.
 void examine_stopped_task(Task& task);
 
+// The task hasn't run yet. It moves at once: the sweep may be over, and when it runs is up to its priority.
+// Lock: its run queue's.
+void move_new_task(Task& task);
+
 // ---- exits. Context: task.
 
 // The task has ended and is still counted.

@@ -262,10 +262,12 @@ void start_task(Task& task) {
         GRAFT_ASSERT(task.state == TaskState::blocked);
         last = &guard.processor();
         task.state = TaskState::waking;
+        move_new_task(task);
     }
     Processor& target = choose_processor(task, *last);
     task.processor.store(&target, std::memory_order_release);  // pairs with TaskQueueGuard()
     enqueue_waking(target, task);
+    report_moves();
 }
 
 void unpark(Task& task) {

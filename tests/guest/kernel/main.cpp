@@ -50,6 +50,7 @@ constexpr Entry kTests[] = {
     {"transition hooks who is inside", transition_hooks_who_is_inside},
     {"transition reaches a task that never sleeps", transition_reaches_a_task_that_never_sleeps},
     {"transition is turned round", transition_is_turned_round},
+    {"new tasks move without running", new_tasks_move_without_running},
     {"disbelieved stacks are examined again", disbelieved_stacks_are_examined_again},
     {"new tasks are born moved", new_tasks_are_born_moved},
     {"who exits inside holds nothing", who_exits_inside_holds_nothing},

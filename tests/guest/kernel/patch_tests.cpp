@@ -508,6 +508,77 @@ const char* loops_call_one_function_a_round() {
     return nullptr;
 }
 
+namespace {
+
+struct Birth {
+    kernel::Semaphore begin;
+    kernel::Semaphore end;
+    std::atomic<bool> is_done{false};
+    kernel::TaskHandle child;
+};
+
+constinit Birth* birth = nullptr;
+
+kernel::TaskOptions less_urgent(u8 priority) {
+    kernel::TaskOptions options;
+    options.priority = priority;
+    options.processors = 1;
+    return options;
+}
+
+// The changing function: a task is made from inside it.
+[[gnu::noinline]] void bear_inside() {
+    birth->begin.wait();
+    auto child = kernel::create_task([](void*) {}, nullptr, less_urgent(2));
+    if (child) birth->child = std::move(*child);
+    birth->is_done.store(true, std::memory_order_release);
+    birth->end.wait();
+}
+
+const char* bear_and_move() {
+    auto info = machine.function_at(entry_of(bear_inside));
+    KTAP_CHECK(info);
+    RangeExaminer examiner(info->ranges[0]);
+    Birth own;
+    birth = &own;
+    auto parent = kernel::create_task([](void*) { bear_inside(); }, nullptr, {});
+    KTAP_CHECK(parent);
+    KTAP_CHECK(eventually([&] { return is_blocked(*parent); }));
+    patch::MachineGuard guard(machine);
+    machine.begin_transition(examiner, target_of_next());
+    machine.sweep();
+    bool is_held = one_is_left();
+    own.begin.post();
+    bool is_born = eventually([&] { return own.is_done.load(std::memory_order_acquire) && is_blocked(*parent); });
+    u64 left = machine.tasks_to_move();
+    own.end.post();
+    bool ended = eventually([] { return machine.tasks_to_move() == 0; });
+    stop_looping.store(true, std::memory_order_relaxed);
+    if (!ended) (void)eventually([] { return machine.tasks_to_move() == 0; });
+    machine.end_transition();
+    parent->join();
+    if (own.child) own.child.join();
+    KTAP_CHECK(is_held && is_born && ended);
+    KTAP_CHECK(left == 1);
+    return nullptr;
+}
+
+}  // namespace
+
+// A more urgent task keeps the new one from its processor.
+const char* new_tasks_move_without_running() {
+    for (u32 i = 0; i < 2; ++i) {
+        stop_looping.store(false, std::memory_order_relaxed);
+        auto looping = kernel::create_task(endless_task, nullptr, less_urgent(8));
+        KTAP_CHECK(looping);
+        const char* wrong = bear_and_move();
+        stop_looping.store(true, std::memory_order_relaxed);
+        looping->join();
+        if (wrong) return wrong;
+    }
+    return nullptr;
+}
+
 const char* survey_changes_nothing() {
     auto info = machine.function_at(entry_of(linger));
     KTAP_CHECK(info);

@@ -42,6 +42,7 @@ const char* transition_hooks_who_is_inside();
 const char* transition_reaches_a_task_that_never_sleeps();
 const char* transition_is_turned_round();
 const char* new_tasks_are_born_moved();
+const char* new_tasks_move_without_running();
 const char* disbelieved_stacks_are_examined_again();
 const char* who_exits_inside_holds_nothing();
 const char* patch_worker_moves_from_inside();
