@@ -51,8 +51,8 @@ void heap_release(void* memory);
 void records_release(void* memory);
 [[nodiscard]] HeapStatistics records_statistics();
 
-// Has the tables made that map the range, in which nothing is mapped, page by page: what comes and goes there later takes
-// no memory that stays. Maps the image's first page everywhere for a moment. Context: boot.
+// Has the tables made that map the range, in which nothing is mapped, page by page: what comes and goes there later
+// takes no memory that stays. Maps the image's first page everywhere for a moment. Context: boot.
 void prepare_page_tables(AddressRange range);
 
 // ---- mappings, serialised by one lock. Context: any; see arch/x86_64/paging.h for what each does. Flushing is the
