@@ -64,6 +64,9 @@ public:
 
     u32 visit(Task& task, arch::InterruptFrame* frame) override {
         if (task.state == TaskState::exited) return 0;
+        // Whoever stopped in a call of its own has no interrupt's frame on its stack, and so no pc that could be in a
+        // trampoline: trampolines call nothing.
+        if (!frame && !task.preempted) return 0;
         if (frame && text_.contains(VirtAddr(frame->rip))) frame->rip = target_of(VirtAddr(frame->rip)).value;
         TaskWalk walk(task, frame);
         arch::Frame found;

@@ -139,8 +139,15 @@ void account_switch(Processor& self, Task& from, Task& to) {
     ++to.switches;
     ++self.statistics.switches;
     self.slice_over = false;
-    self.slice_end_ns = &to == self.idle ? kNever : now + kSliceNs;
+    u64 slice = to.slice_left_ns != 0 ? to.slice_left_ns : kSliceNs;
+    self.slice_end_ns = &to == self.idle ? kNever : now + slice;
     set_timer_for(self, now);
+}
+
+// What a task kept while it didn't run.
+void forget_stop(Task& task) {
+    task.preempted = false;
+    task.slice_left_ns = 0;
 }
 
 // Lock: queue_lock held, released when this returns. The running task has put itself where it belongs.
@@ -149,12 +156,14 @@ void switch_to(Processor& self, Task& next) {
     self.reschedule.store(false, std::memory_order_relaxed);  // ordered by the queue lock
     if (&next == &from) {
         from.state = TaskState::running;
+        forget_stop(from);
         update_load(self);
         self.queue_lock.release();
         return;
     }
     account_switch(self, from, next);
     next.state = TaskState::running;
+    forget_stop(next);
     self.current = &next;
     self.previous = &from;
     update_load(self);
@@ -380,8 +389,12 @@ extern "C" void graft_upcall_preempt() {
     self.queue_lock.acquire();
     Task& task = *self.current;
     ++self.statistics.preemptions;
-    // A task that was outranked keeps its turn; one whose slice is over goes to the end.
-    if (&task != self.idle) add_ready(self, task, !self.slice_over);
+    // A task that was outranked keeps its turn and the rest of its slice; one whose slice is over goes to the end.
+    graft::u64 now = graft::arch::now_ns();
+    bool outranked = !self.slice_over && self.slice_end_ns > now;
+    task.preempted = true;
+    task.slice_left_ns = outranked ? self.slice_end_ns - now : 0;
+    if (&task != self.idle) add_ready(self, task, outranked);
     switch_to(self, take_next(self));
 }
 

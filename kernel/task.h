@@ -94,8 +94,10 @@ struct Task {
     bool visit_pending = false;    // a visit (task_visit.h) waits for this task to stop or be interrupted
     bool examine_at_stop = false;  // its stack was unreliable: to be examined when it next stops running
     bool handed_to_reaper = false;
+    bool preempted = false;  // it stopped in an interrupt, whose frame is on its stack; else in a call of its own
     ListHook run_hook;
     Holding holding;
+    u64 slice_left_ns = 0;  // of the slice in which a more urgent task took its place; 0: a whole one
     u64 switches = 0;
     u64 ran_ns = 0;
     u64 running_since_ns = 0;

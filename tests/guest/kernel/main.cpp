@@ -25,6 +25,7 @@ constexpr Entry kTests[] = {
     {"tasks run and join", tasks_run_and_join},
     {"priorities are kept", priorities_are_kept},
     {"equal tasks share a processor", equal_tasks_share_a_processor},
+    {"equal tasks share a processor though they are often outranked", outranked_tasks_share_a_processor},
     {"all processors work", all_processors_work},
     {"affinity is kept", affinity_is_kept},
     {"SSE state is kept", sse_state_is_kept},

@@ -129,18 +129,23 @@ void spin(void* argument) {
     }
 }
 
-}  // namespace
+u64 last_processor() {
+    return u64{1} << (kernel::processor_count() - 1);
+}
 
-// Three that never sleep, on one processor: only the timer's interrupt can share it among them.
-const char* equal_tasks_share_a_processor() {
-    Spinner spinner;
+void wake_often(void* argument) {
+    auto& spinner = *static_cast<Spinner*>(argument);
+    while (!spinner.stop.load(std::memory_order_relaxed)) kernel::sleep_ns(kMillisecond);
+}
+
+// Three that never sleep, on the last processor: only the timer's interrupt can share it among them.
+const char* share_last_processor(Spinner& spinner) {
     std::array<SpinnerShare, 3> shares{};
     std::array<TaskHandle, 3> handles;
-    u64 last = u64{1} << (kernel::processor_count() - 1);
     for (u32 i = 0; i < 3; ++i) {
         shares[i] = {&spinner, i};
         TaskOptions options;
-        options.processors = last;
+        options.processors = last_processor();
         options.priority = 8;
         auto handle = kernel::create_task(spin, &shares[i], options);
         KTAP_CHECK(handle);
@@ -158,6 +163,27 @@ const char* equal_tasks_share_a_processor() {
     for (auto& handle : handles) handle.join();
     KTAP_CHECK(all);
     return nullptr;
+}
+
+}  // namespace
+
+const char* equal_tasks_share_a_processor() {
+    Spinner spinner;
+    return share_last_processor(spinner);
+}
+
+// An urgent task that wakes several times a slice must not give the first of the equal ones a fresh slice each time.
+const char* outranked_tasks_share_a_processor() {
+    Spinner spinner;
+    TaskOptions options;
+    options.processors = last_processor();
+    options.priority = 20;
+    auto urgent = kernel::create_task(wake_often, &spinner, options);
+    KTAP_CHECK(urgent);
+    const char* wrong = share_last_processor(spinner);
+    spinner.stop.store(true, std::memory_order_relaxed);
+    urgent->join();
+    return wrong;
 }
 
 // ---- processors ----

@@ -10,6 +10,7 @@ const char* new_and_delete();
 const char* tasks_run_and_join();
 const char* priorities_are_kept();
 const char* equal_tasks_share_a_processor();
+const char* outranked_tasks_share_a_processor();
 const char* all_processors_work();
 const char* affinity_is_kept();
 const char* sse_state_is_kept();
