@@ -54,7 +54,7 @@ build/compile_commands.json build/clang/compile_commands.json &: build/image/fla
 
 # ---- measuring targets ----------------------------------------------------------------------------------------------
 
-.PHONY: patchable unwind sim torture fuzz link model lifecycle corpus selfpatch bench
+.PHONY: patchable unwind sim torture fuzz link bench
 
 patchable: $(IMAGE) build/tools/imagetables  ## which functions can't be patched, and why
 	@build/tools/imagetables patchable $<
