@@ -1,0 +1,52 @@
+// What comparing found out, before anything is refused or emitted: the input of the judges.
+//
+// A judge is a function `PackResult<void> judge_…(const Comparison&, Result&)` that compare() calls after the decisions
+// stand and before anything is emitted; it adds refusals, warnings, holds (decisions of kind held) and reasons.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/differ/differ.h"
+#include "tools/differ/unit_object.h"
+#include "tools/patch/image.h"
+
+namespace graft::differ {
+
+// An item of the baseline in the image.
+struct Placement {
+    u64 address = 0;         // 0: the image doesn't have it (dropped by the linker)
+    bool elsewhere = false;  // the image has another unit's copy
+};
+
+enum class ItemChange : u8 {
+    same,     // means the same
+    changed,  // both sides have it, and it doesn't
+    added,    // no counterpart in the baseline
+    removed,  // no counterpart in the patched object
+};
+
+// One unit, both sides. A side that the unit doesn't have is an object with no items but item 0.
+struct UnitPair {
+    const Unit* unit = nullptr;
+    UnitObject baseline;
+    UnitObject patched;
+    std::vector<u32> to_patched;           // by baseline item; 0 = none. Content isn't paired
+    std::vector<u32> to_baseline;          // by patched item
+    std::vector<Placement> placed;         // by baseline item
+    std::vector<ItemChange> old_changes;   // by baseline item (same, changed, removed)
+    std::vector<ItemChange> new_changes;   // by patched item (same, changed, added)
+    std::vector<std::string> differences;  // by patched item: the first difference in words; empty when same or added
+
+    bool is_new() const { return unit->baseline.empty(); }
+    bool goes_on() const { return unit->patched.empty(); }
+};
+
+struct Comparison {
+    const Request* request = nullptr;
+    const tools::Image* image = nullptr;
+    std::vector<UnitPair> units;  // in the request's order
+};
+
+}  // namespace graft::differ
