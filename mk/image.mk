@@ -2,6 +2,7 @@
 #
 #   build/image/PATH.o       objects of the repository's sources, shared by all images
 #   build/NAME/              what belongs to one image: link map, first link, tables, objects of a folder outside
+#   build/NAME/baseline/     what it was made of, for `graft build`: sources, objects, commands, image, map
 #   build/NAME.elf           the finished image
 #
 # The link is done twice. The first image has empty tables; imagetables reads it and writes the tables; the second link
@@ -24,6 +25,9 @@ image_flags = $(IMAGE_FLAGS) \
 # $(call patch_flags,SOURCE,SSE): like the code that it replaces; SSE2 only when asked for, since kernel code must not.
 patch_flags = $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(if $2,$(APP_FLAGS),$(KERNEL_FLAGS)) $(flags.$1)
 DEPENDENCIES = -MMD -MP -MF $(@:.o=.d)
+# $(call compile,SOURCE,MORE): the command without what names files.
+compile = $(if $(filter %.S,$1),$(CC) $(ASM_FLAGS) $(flags.$1),$(if $(filter %.c,$1),$(CC) $(C_ONLY_FLAGS),$(CXX) $(CXX_ONLY_FLAGS)) \
+    $(call image_flags,$1)) $2
 
 # Rewrites $2 only when its content would change, so that what depends on it is remade exactly then.
 define keep_current
@@ -36,15 +40,23 @@ $(call keep_current,$(CXX) $(CC) $(LD) $(CXX_ONLY_FLAGS) $(C_ONLY_FLAGS) $(IMAGE
 define compile_rules
 $1/%.cpp.o: $2%.cpp build/image/flags
 	@mkdir -p $$(@D)
-	$$(call run,CXX,$$@)$$(CXX) $$(CXX_ONLY_FLAGS) $$(call image_flags,$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+	$$(call run,CXX,$$@)$$(call compile,$$<,$3) $$(DEPENDENCIES) -c $$< -o $$@
 $1/%.c.o: $2%.c build/image/flags
 	@mkdir -p $$(@D)
-	$$(call run,CC,$$@)$$(CC) $$(C_ONLY_FLAGS) $$(call image_flags,$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+	$$(call run,CC,$$@)$$(call compile,$$<,$3) $$(DEPENDENCIES) -c $$< -o $$@
 $1/%.S.o: $2%.S build/image/flags
 	@mkdir -p $$(@D)
-	$$(call run,AS,$$@)$$(CC) $$(ASM_FLAGS) $$(flags.$$<) $3 $$(DEPENDENCIES) -c $$< -o $$@
+	$$(call run,AS,$$@)$$(call compile,$$<,$3) $$(DEPENDENCIES) -c $$< -o $$@
 endef
 $(eval $(call compile_rules,build/image,,))
+
+# One record an object, and one for new sources in each folder: what mk/record_baseline.py keeps. $(call records,SOURCES,
+# OBJECT FOLDER,WHAT IT REPLACES,MORE FLAGS)
+define records
+$(foreach source,$1,$(source:$3%=$2/%.o)	$(source)	$(call compile,$(source),$4)
+)$(foreach folder,$(sort $(dir $1)),$(foreach suffix,.cpp .c,-	$(folder)new$(suffix)	$(call compile,$(folder)new$(suffix),$4)
+))
+endef
 
 # Forgets what was made from another folder of the same name, which may have been moved or be older than its objects.
 define keep_folder
@@ -57,7 +69,8 @@ define image
 $(if $(filter /%,$2),$(call keep_folder,$2,build/$1))
 $1_SOURCES := $(call find_sources,$2)
 $1_OBJECTS := $(if $(filter /%,$2),$$($1_SOURCES:$2/%=build/$1/app/%.o),$$($1_SOURCES:%=build/image/%.o))
-$(if $(filter /%,$2),$(call compile_rules,build/$1/app,$2/,-iquote $2 -ffile-prefix-map=$2=app))
+$1_FLAGS := $(if $(filter /%,$2),-iquote $2 -ffile-prefix-map=$2=app)
+$(if $(filter /%,$2),$(call compile_rules,build/$1/app,$2/,$$($1_FLAGS)))
 $$(call keep_current,$$(KERNEL_OBJECTS) $$($1_OBJECTS),build/$1/objects)
 
 build/$1/first.elf: $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/image/mk/image_tables.S.o linker.ld build/$1/objects
@@ -66,10 +79,12 @@ build/$1/tables.bin: build/$1/first.elf build/tools/imagetables
 	$$(call run,TABLES,$$@)build/tools/imagetables write $$< $$@
 build/$1/tables.o: build/$1/tables.bin mk/image_tables.S
 	@$$(CC) -Wa,--noexecstack -DGRAFT_TABLES='"build/$1/tables.bin"' -c mk/image_tables.S -o $$@
-build/$1.elf: build/$1/first.elf build/$1/tables.o
+build/$1.elf: build/$1/first.elf build/$1/tables.o mk/record_baseline.py
 	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=0x$$$$(build/tools/imagetables build-id $$<) -Map=build/$1/map \
 	    $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/$1/tables.o -o build/$1/second.elf
 	@build/tools/imagetables check-link $$< build/$1/second.elf
+	$$(file >build/$1/commands,$$(call records,$$(KERNEL_SOURCES),build/image)$$(if $$(filter /%,$2),$$(call records,$$($1_SOURCES),build/$1/app,$2/,$$($1_FLAGS)),$$(call records,$$($1_SOURCES),build/image)))
+	@python3 mk/record_baseline.py build/$1/commands build/$1/baseline build/$1/second.elf build/$1/map $2 $$(FLOORS)
 	@mv build/$1/second.elf $$@
 
 build/$1.iso: build/$1.elf iso/grub.cfg.in
