@@ -48,13 +48,16 @@ header_end:
     .code32
     .globl graft_start_multiboot2
     .globl graft_start_pvh
+    .type graft_start_multiboot2, @function
 graft_start_multiboot2:
     movl %eax, %edi                         // the loader's magic
     movl %ebx, %esi                         // its structure
     jmp start
+    .type graft_start_pvh, @function
 graft_start_pvh:
     movl $kPvhMagic, %edi
     movl %ebx, %esi
+    .type start, @function
 start:
     cli
     cld
@@ -109,6 +112,7 @@ start:
     ljmpl $GRAFT_CODE_SELECTOR, $start64
 
 // Says so on the first serial port, and stops.
+    .type unsuitable, @function
 unsuitable:
     movl $message, %esi
     movw $0x3f8, %dx
@@ -122,6 +126,7 @@ unsuitable:
     jmp 2b
 
     .code64
+    .type start64, @function
 start64:
     movl $GRAFT_DATA_SELECTOR, %eax
     movl %eax, %ds

@@ -82,7 +82,7 @@ configure_gcc() {
     rm -rf build-gcc && mkdir build-gcc && cd build-gcc
     ../gcc-12/configure --target=$target --prefix="$prefix" --enable-languages=c,c++ --disable-bootstrap --disable-nls \
         --disable-multilib --disable-shared --disable-threads --disable-lto --disable-plugin --disable-libssp \
-        --disable-libquadmath --disable-libgomp --enable-checking=release --without-isl --with-newlib --with-system-zlib \
+        --disable-libquadmath --disable-libgomp --enable-initfini-array --enable-checking=release --without-isl --with-newlib --with-system-zlib \
         CFLAGS="$build_flags" CXXFLAGS="$build_flags"
 }
 
@@ -115,7 +115,8 @@ cxx_headers() {
     rm -rf build-headers && mkdir build-headers && cd build-headers
     local include
     include=$prefix/$target/include/c++/$($target-gcc -dumpversion)
-    ../gcc-12/libstdc++-v3/configure --host=$target --prefix="$prefix" --with-newlib --disable-multilib --disable-nls \
+    # The functions that it would look for by linking a program.
+    ac_cv_func_fcntl=no ac_cv_func_getexecname=no ../gcc-12/libstdc++-v3/configure --host=$target --prefix="$prefix" --with-newlib --disable-multilib --disable-nls \
         --disable-libstdcxx-pch --disable-shared --with-cross-host --with-gxx-include-dir="$include" \
         CC=$target-gcc CXX=$target-g++ CFLAGS="-g0 -ffreestanding" CXXFLAGS="-g0 -ffreestanding"
     make -C include

@@ -1,7 +1,7 @@
 #include "patch/destructors.h"
 
 // Called by patches only, so nothing in the image refers to it: kept by attribute.
-extern "C" [[gnu::used, gnu::retain]] int graft_patch_atexit(void (*destructor)(void*), void* object, void* handle) {
+extern "C" int graft_patch_atexit(void (*destructor)(void*), void* object, void* handle) {
     auto* table = static_cast<graft::patch::DestructorTable*>(handle);
     // Relaxed: it only hands out places. The entry is read when no code of the patch runs any more, which is
     // established by the transition's end.

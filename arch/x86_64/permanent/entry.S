@@ -4,24 +4,13 @@
 // at every instruction: rip lies at -40 and rsp at -16 from it, and each register is found where it is at that moment.
 
 #include "arch/x86_64/offsets.h"
+#include "arch/x86_64/permanent/frame_macros.inc"
 
     .macro interrupted_frame words
     .cfi_signal_frame
     .cfi_def_cfa rsp, \words * 8
     .cfi_offset rip, -40
     .cfi_offset rsp, -16
-    .endm
-
-    .macro save register
-    pushq %\register
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset \register, 0
-    .endm
-
-    .macro restore register
-    popq %\register
-    .cfi_adjust_cfa_offset -8
-    .cfi_same_value \register
     .endm
 
     .section .text.permanent, "ax", @progbits

@@ -5,22 +5,11 @@
 // return may carry is kept: rax, rdx, flags here, SSE and x87 registers because nothing below uses them.
 
 #include "arch/x86_64/offsets.h"
+#include "arch/x86_64/permanent/frame_macros.inc"
 
     .macro push_word operand:vararg
     pushq \operand
     .cfi_adjust_cfa_offset 8
-    .endm
-
-    .macro restore register
-    popq %\register
-    .cfi_adjust_cfa_offset -8
-    .cfi_same_value \register
-    .endm
-
-    .macro save register
-    pushq %\register
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset \register, 0
     .endm
 
     .section .text.permanent, "ax", @progbits

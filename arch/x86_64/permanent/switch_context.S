@@ -5,18 +5,7 @@
 // has the same layout.
 
 #include "arch/x86_64/offsets.h"
-
-    .macro save register
-    pushq %\register
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset \register, 0
-    .endm
-
-    .macro restore register
-    popq %\register
-    .cfi_adjust_cfa_offset -8
-    .cfi_restore \register
-    .endm
+#include "arch/x86_64/permanent/frame_macros.inc"
 
     .section .text.permanent, "ax", @progbits
 
