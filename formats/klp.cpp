@@ -76,6 +76,25 @@ std::optional<KlpReference> decode_reference(std::span<const std::byte> payload,
     return reference;
 }
 
+// Flags are left to the caller, who knows better what to say of them.
+std::optional<KlpState> decode_state(std::span<const std::byte> payload, u64 where) {
+    Reader reader(payload);
+    KlpState state;
+    state.where = where;
+    state.id = reader.read<u64>();
+    state.version = reader.read<u32>();
+    state.flags = reader.read<u32>();
+    state.time_limit_ms = reader.read<u32>();
+    for (u32& symbol : state.callback) symbol = reader.read<u32>();
+    usize name_size = reader.read<u16>();
+    u16 reserved = reader.read<u16>();
+    state.name = reader.take_text(name_size);
+    if (!reader.ok() || !reader.at_end() || reserved != 0 || state.id == 0) return std::nullopt;
+    if (state.time_limit_ms == 0 || state.time_limit_ms > kKlpMaxTimeLimitMs) return std::nullopt;
+    if (!is_patch_name(state.name)) return std::nullopt;
+    return state;
+}
+
 }  // namespace
 
 bool KlpEnvelope::is_signed() const {
@@ -228,6 +247,8 @@ KlpResult<void> KlpMetadata::take(const Record& record) {
                 return klp_error(Reason::too_many_references, record.where, reference_count_, kKlpMaxReferences);
             }
             return {};
+        case KlpTag::state:
+            return take_state(record);
     }
     if ((record.flags & kKlpCritical) != 0) return klp_error(Reason::unknown_record, record.where, record.tag);
     return {};
@@ -252,6 +273,17 @@ KlpResult<void> KlpMetadata::take_flags(const Record& record) {
     return {};
 }
 
+KlpResult<void> KlpMetadata::take_state(const Record& record) {
+    auto state = decode_state(record.payload, record.where);
+    if (!state) return klp_error(Reason::bad_record, record.where, record.tag);
+    if ((state->flags & ~kKlpKnownStateFlags) != 0)
+        return klp_error(Reason::unknown_flags, record.where, state->flags, kKlpKnownStateFlags);
+    ++state_count_;
+    if (state_count_ > kKlpMaxStates)
+        return klp_error(Reason::too_many_states, record.where, state_count_, kKlpMaxStates);
+    return {};
+}
+
 std::optional<KlpFunction> KlpMetadata::next_function(usize& cursor) const {
     while (auto record = next_record(cursor)) {
         if (record->is(KlpTag::func) || record->is(KlpTag::hold)) {
@@ -264,6 +296,13 @@ std::optional<KlpFunction> KlpMetadata::next_function(usize& cursor) const {
 std::optional<KlpReference> KlpMetadata::next_reference(usize& cursor) const {
     while (auto record = next_record(cursor)) {
         if (record->is(KlpTag::reference)) return decode_reference(record->payload, record->where);
+    }
+    return std::nullopt;
+}
+
+std::optional<KlpState> KlpMetadata::next_state(usize& cursor) const {
+    while (auto record = next_record(cursor)) {
+        if (record->is(KlpTag::state)) return decode_state(record->payload, record->where);
     }
     return std::nullopt;
 }
@@ -319,6 +358,18 @@ void KlpMetadataWriter::reference(u32 symbol, VirtAddr address) {
     number(symbol);
     number(u32{0});
     number(address.value);
+}
+
+void KlpMetadataWriter::state(const KlpState& state) {
+    record(KlpTag::state, kKlpCritical, 8 + 4 + 4 + 4 + 4 * kKlpCallbackCount + 2 + 2 + state.name.size());
+    number(state.id);
+    number(state.version);
+    number(state.flags);
+    number(state.time_limit_ms);
+    for (u32 symbol : state.callback) number(symbol);
+    number(static_cast<u16>(state.name.size()));
+    number(u16{0});
+    raw(state.name.data(), state.name.size());
 }
 
 usize KlpMetadataWriter::finish() {

@@ -27,9 +27,11 @@ inline constexpr u32 kKlpMaxSymbols = 32768;
 inline constexpr u32 kKlpMaxRelocations = 131072;  // against allocated sections
 inline constexpr u32 kKlpMaxFunctions = 1024;      // funcs and holds together
 inline constexpr u32 kKlpMaxReferences = kKlpMaxSymbols;
-inline constexpr usize kKlpMaxRanges = 8;       // parts of one old function
-inline constexpr usize kKlpMaxPatchName = 200;  // also of a set
-inline constexpr usize kKlpMaxText = 200;       // version, fixes, built_from, built_with
+inline constexpr usize kKlpMaxRanges = 8;  // parts of one old function
+inline constexpr u32 kKlpMaxStates = 64;
+inline constexpr u32 kKlpMaxTimeLimitMs = 600'000;  // of a state's callback
+inline constexpr usize kKlpMaxPatchName = 200;      // also of a set or a state
+inline constexpr usize kKlpMaxText = 200;           // version, fixes, built_from, built_with
 inline constexpr usize kKlpMaxDescription = 1024;
 inline constexpr usize kKlpMaxSymbolName = 1024;  // a linkage name
 
@@ -76,12 +78,16 @@ enum class KlpTag : u16 {
     func = 16,
     hold = 17,
     reference = 18,
+    state = 19,
 };
 
 inline constexpr u16 kKlpCritical = 1;  // record flag: whoever doesn't know the tag must refuse the patch
 
 inline constexpr u32 kKlpFlagEndless = 1;  // patch flag: an old or new function contains no return instruction
 inline constexpr u32 kKlpKnownFlags = kKlpFlagEndless;
+
+inline constexpr u32 kKlpStateIrreversible = 1;  // state flag: nothing that would undo it is done
+inline constexpr u32 kKlpKnownStateFlags = kKlpStateIrreversible;
 
 // ---- errors ---------------------------------------------------------------------------------------------------------
 
@@ -102,6 +108,7 @@ struct KlpError {
         missing_record,    // no name
         too_many_functions,
         too_many_references,
+        too_many_states,
         unknown_flags,
     };
     Reason reason;
@@ -157,6 +164,23 @@ struct KlpReference {
     u64 where = 0;
 };
 
+// What a state's callbacks are, in the order of their symbols in the record.
+enum class KlpCallback : u8 { pre_patch, post_patch, pre_unpatch, post_unpatch, destroy };
+inline constexpr usize kKlpCallbackCount = 5;
+
+// A state that the patch owns: a change to the system under an id, with what runs when it appears and disappears.
+struct KlpState {
+    u64 id = 0;  // not 0
+    u32 version = 0;
+    u32 flags = 0;
+    u32 time_limit_ms = 0;                          // of one callback; 1 to kKlpMaxTimeLimitMs
+    std::array<u32, kKlpCallbackCount> callback{};  // by KlpCallback: index in the object's symbol table, 0 = none
+    std::string_view name;                          // as of a patch
+    u64 where = 0;
+
+    bool is_irreversible() const { return (flags & kKlpStateIrreversible) != 0; }
+};
+
 // All metadata of a patch. open() checks every record; what it hands out afterwards needs no more checks of form.
 class KlpMetadata {
 public:
@@ -174,10 +198,12 @@ public:
     u32 func_count() const { return func_count_; }
     u32 hold_count() const { return hold_count_; }
     u32 reference_count() const { return reference_count_; }
+    u32 state_count() const { return state_count_; }
 
     // Walks in the order of the section; a cursor starts at 0 and is the walk's own.
     std::optional<KlpFunction> next_function(usize& cursor) const;
     std::optional<KlpReference> next_reference(usize& cursor) const;
+    std::optional<KlpState> next_state(usize& cursor) const;
 
 private:
     struct Record;
@@ -186,6 +212,7 @@ private:
     KlpResult<void> take(const Record& record);
     KlpResult<void> take_text(const Record& record, std::string_view& into, usize limit);
     KlpResult<void> take_flags(const Record& record);
+    KlpResult<void> take_state(const Record& record);
 
     std::span<const std::byte> section_;
     KlpHeader header_;
@@ -195,6 +222,7 @@ private:
     u32 func_count_ = 0;
     u32 hold_count_ = 0;
     u32 reference_count_ = 0;
+    u32 state_count_ = 0;
 };
 
 // ---- writing --------------------------------------------------------------------------------------------------------
@@ -211,6 +239,7 @@ public:
     void function(KlpTag tag, std::string_view name, VirtAddr entry, u32 position, u32 symbol,
                   std::span<const KlpRange> ranges);
     void reference(u32 symbol, VirtAddr address);
+    void state(const KlpState& state);
 
     // Writes the header; returns the section's size. The buffer is complete only if it is at least that large.
     usize finish();

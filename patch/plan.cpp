@@ -48,6 +48,9 @@ Refusal refusal_of(const formats::KlpError& error) {
         case Reason::too_many_references:
             code = RefusalCode::too_many_references;
             break;
+        case Reason::too_many_states:
+            code = RefusalCode::too_many_states;
+            break;
         case Reason::unknown_flags:
             code = RefusalCode::unknown_flags;
             break;
@@ -63,11 +66,16 @@ RefusalResult<Plan> Plan::parse(Machine& machine, std::span<const std::byte> fil
     GRAFT_CHECK(plan.place_sections(machine));
     GRAFT_CHECK(plan.object_.use_symbols());
     GRAFT_CHECK(plan.fit_functions(machine, options));
+    GRAFT_CHECK(plan.fit_states(machine));
     if (!plan.symbols_.create(machine, plan.object_.symbol_count())) return refuse(RefusalCode::no_memory);
     GRAFT_CHECK(plan.resolve_symbols(machine));
     GRAFT_CHECK(plan.check_duplicates(machine));
     GRAFT_CHECK(plan.resolve_references(machine));
     GRAFT_CHECK(plan.check_relocations());
+    // Nobody runs callbacks yet, and a patch without its callbacks is another patch.
+    if (!plan.states_.empty())
+        return refuse(RefusalCode::unknown_record, {}, plan.states_[0].declared.where,
+                      static_cast<u64>(formats::KlpTag::state));
     return plan;
 }
 

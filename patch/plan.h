@@ -50,6 +50,16 @@ struct PlannedFunc {
     u32 symbol = 0;
 };
 
+struct PlannedCallback {
+    u32 section = 0;  // 0: there is none
+    u64 offset = 0;
+};
+
+struct PlannedState {
+    formats::KlpState declared;
+    std::array<PlannedCallback, formats::kKlpCallbackCount> callback{};  // by formats::KlpCallback
+};
+
 struct PlanOptions {
     bool allow_endless = false;
 };
@@ -61,8 +71,9 @@ public:
 
     const Object& object() const { return object_; }
     const formats::KlpMetadata& metadata() const { return metadata_; }
-    std::span<const PlannedFunc> funcs() const { return funcs_.span(); }   // sorted by old entry
-    std::span<const FunctionInfo> holds() const { return holds_.span(); }  // sorted by entry
+    std::span<const PlannedFunc> funcs() const { return funcs_.span(); }     // sorted by old entry
+    std::span<const FunctionInfo> holds() const { return holds_.span(); }    // sorted by entry
+    std::span<const PlannedState> states() const { return states_.span(); }  // in the order of the metadata
     const PlannedSection& section(u32 index) const { return sections_[index]; }
     const PlannedSymbol& symbol(u32 index) const { return symbols_[index]; }
     u64 size(Area area) const { return sizes_[static_cast<usize>(area)]; }
@@ -101,7 +112,11 @@ private:
     // plan_fit.cpp
     RefusalResult<void> fit_functions(Machine& machine, const PlanOptions& options);
     RefusalResult<void> fit_new_function(const formats::KlpFunction& function, PlannedFunc& func) const;
+    bool is_function(const elf::Symbol& symbol) const;
     RefusalResult<void> check_repeated() const;
+    // plan_states.cpp
+    RefusalResult<void> fit_states(Machine& machine);
+    RefusalResult<void> fit_callbacks(PlannedState& state) const;
 
     formats::KlpFile file_;
     Object object_;
@@ -111,6 +126,7 @@ private:
     RecordArray<PlannedSymbol> symbols_;
     RecordArray<PlannedFunc> funcs_;
     RecordArray<FunctionInfo> holds_;
+    RecordArray<PlannedState> states_;
     RecordArray<u32> by_new_function_;  // indices of funcs_, sorted by place of the new function
     std::array<u64, kAreaCount> sizes_{};
     u32 frames_section_ = 0;

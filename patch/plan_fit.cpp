@@ -73,7 +73,8 @@ RefusalResult<FunctionInfo> fit_old_function(const Machine& machine, const forma
 }  // namespace
 
 RefusalResult<void> Plan::fit_functions(Machine& machine, const PlanOptions& options) {
-    if (metadata_.func_count() == 0) return refuse(RefusalCode::no_funcs, metadata_.name());
+    if (metadata_.func_count() == 0 && metadata_.state_count() == 0)
+        return refuse(RefusalCode::no_funcs, metadata_.name());
     bool created = funcs_.create(machine, metadata_.func_count()) && holds_.create(machine, metadata_.hold_count()) &&
                    by_new_function_.create(machine, metadata_.func_count());
     if (!created) return refuse(RefusalCode::no_memory, metadata_.name());
@@ -111,17 +112,22 @@ RefusalResult<void> Plan::fit_functions(Machine& machine, const PlanOptions& opt
     return check_repeated();
 }
 
+// Has the patch a function there, whole in a section of its text?
+bool Plan::is_function(const elf::Symbol& symbol) const {
+    if (symbol.type() != elf::kSymbolFunction || symbol.size == 0) return false;
+    if (symbol.section == elf::kSectionUndefined || symbol.section >= object_.section_count()) return false;
+    if (sections_[symbol.section].area != Area::text) return false;
+    auto end = checked_add<u64>(symbol.value, symbol.size);
+    return end && *end <= object_.section(symbol.section).size;
+}
+
 RefusalResult<void> Plan::fit_new_function(const formats::KlpFunction& function, PlannedFunc& func) const {
     auto bad = [&] {
         return refuse(RefusalCode::bad_new_function, function.name, function.entry.value, function.symbol);
     };
     if (function.symbol == 0 || function.symbol >= object_.symbol_count()) return bad();
     auto symbol = object_.symbol(function.symbol);
-    if (symbol.type() != elf::kSymbolFunction || symbol.size == 0) return bad();
-    if (symbol.section == elf::kSectionUndefined || symbol.section >= object_.section_count()) return bad();
-    if (sections_[symbol.section].area != Area::text) return bad();
-    auto end = checked_add<u64>(symbol.value, symbol.size);
-    if (!end || *end > object_.section(symbol.section).size) return bad();
+    if (!is_function(symbol)) return bad();
     func.symbol = function.symbol;
     func.section = symbol.section;
     func.offset = symbol.value;

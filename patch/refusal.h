@@ -38,6 +38,7 @@ enum class RefusalCode : u8 {
     no_name,
     too_many_functions,
     too_many_references,
+    too_many_states,
     unknown_flags,
     // sections; where: index of the section
     bad_section,  // contents outside the object, or a size that can't be
@@ -75,6 +76,10 @@ enum class RefusalCode : u8 {
     endless,                // contains no return instruction, so nobody would ever leave it
     bad_new_function,       // not a function of the patch
     repeated_new_function,  // serves two old functions
+    // states; where: offset in the metadata
+    repeated_state,     // one id named twice
+    bad_callback,       // not a function of the patch; found: the symbol's index
+    callback_replaces,  // a callback that is a new function, too: its call site is changing when it is called
     // relocations; where: offset in the section named
     bad_relocation_table,
     too_many_relocations,

@@ -63,6 +63,21 @@ void PatchBuilder::add_hold(const SimFunction& function) {
     functions.push_back({formats::KlpTag::hold, function.name, function.entry(), function.position, 0, function.parts});
 }
 
+formats::KlpState& PatchBuilder::add_state(u64 id, u32 version) {
+    formats::KlpState& state = states.emplace_back();
+    state.id = id;
+    state.version = version;
+    state.time_limit_ms = 5000;
+    state.name = state_names_.emplace_back("state-" + std::to_string(id));
+    return state;
+}
+
+u32 PatchBuilder::add_callback(formats::KlpState& state, formats::KlpCallback which) {
+    usize index = static_cast<usize>(which);
+    state.callback[index] = add_function("callback_" + std::to_string(state.id) + "_" + std::to_string(index));
+    return state.callback[index];
+}
+
 Bytes PatchBuilder::metadata() const {
     Bytes out(write_metadata({}));
     write_metadata(out);
@@ -81,6 +96,7 @@ usize PatchBuilder::write_metadata(std::span<std::byte> out) const {
         }
         writer.function(function.tag, function.name, function.entry, function.position, function.symbol, ranges);
     }
+    for (auto& state : states) writer.state(state);
     for (auto& reference : references) writer.reference(reference.symbol, reference.address);
     return writer.finish();
 }

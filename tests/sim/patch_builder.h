@@ -2,6 +2,7 @@
 // is right unless a test spoils it: through `object`, through the hooks, or in the finished bytes.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -32,6 +33,10 @@ public:
     u32 replace(const std::string& old);
     void add_func(const SimFunction& old, u32 symbol);
     void add_hold(const SimFunction& function);
+    // A state without callbacks, named `state-<id>`; the caller may add to it.
+    formats::KlpState& add_state(u64 id, u32 version = 1);
+    // A function of the patch that is this state's callback; returns its symbol.
+    u32 add_callback(formats::KlpState& state, formats::KlpCallback which);
 
     // Section .graft.patch as it is so far.
     Bytes metadata() const;
@@ -54,6 +59,7 @@ public:
     };
     std::vector<Function> functions;
     std::vector<formats::KlpReference> references;
+    std::deque<formats::KlpState> states;
     bool with_frames = true;
 
 private:
@@ -63,6 +69,7 @@ private:
     const SimImage& image_;
     std::string name_;
     std::vector<u32> framed_;  // symbols
+    std::deque<std::string> state_names_;
 };
 
 }  // namespace graft::sim

@@ -26,6 +26,14 @@ Bytes example() {
         writer.function(KlpTag::func, "_Z5pricei", VirtAddr(0x1000), 2, 17, ranges);
         writer.function(KlpTag::hold, "main_loop", VirtAddr(0x3000), 1, 0, std::span(ranges).first(1));
         writer.reference(9, VirtAddr(0xffffffff80201234));
+        KlpState state;
+        state.id = 0x1122334455667788;
+        state.version = 3;
+        state.flags = kKlpStateIrreversible;
+        state.time_limit_ms = 250;
+        state.callback = {11, 0, 12, 0, 13};
+        state.name = "limits";
+        writer.state(state);
         return writer.finish();
     };
     Bytes out(write({}));
@@ -68,6 +76,23 @@ TEST(Klp, ReadsWhatItWrites) {
     ASSERT_TRUE(reference.has_value());
     EXPECT_EQ(reference->symbol, 9u);
     EXPECT_EQ(reference->address, VirtAddr(0xffffffff80201234));
+}
+
+TEST(Klp, ReadsAStateAsItWasWritten) {
+    Bytes section = example();
+    auto opened = KlpMetadata::open(section);
+    ASSERT_TRUE(opened.has_value());
+    EXPECT_EQ(opened->state_count(), 1u);
+    usize cursor = 0;
+    auto state = opened->next_state(cursor);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state->id, 0x1122334455667788u);
+    EXPECT_EQ(state->version, 3u);
+    EXPECT_TRUE(state->is_irreversible());
+    EXPECT_EQ(state->time_limit_ms, 250u);
+    EXPECT_EQ(state->callback, (std::array<u32, kKlpCallbackCount>{11, 0, 12, 0, 13}));
+    EXPECT_EQ(state->name, "limits");
+    EXPECT_FALSE(opened->next_state(cursor).has_value());
 }
 
 TEST(Klp, RefusesEveryTruncation) {

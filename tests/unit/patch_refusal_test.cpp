@@ -416,6 +416,46 @@ void add_function_cases(std::vector<Case>& cases) {
     }));
 }
 
+// ---- states ---------------------------------------------------------------------------------------------------------
+
+void add_state_cases(std::vector<Case>& cases) {
+    using formats::KlpCallback;
+    using formats::KlpState;
+    auto on_state = [&](RefusalCode code, std::string why, std::function<void(KlpState&, PatchBuilder&)> spoil) {
+        cases.push_back(spoiled(code, std::move(why), [spoil](PatchBuilder& builder, Fixture&) {
+            KlpState& state = builder.add_state(7);
+            builder.add_callback(state, KlpCallback::pre_patch);
+            spoil(state, builder);
+        }));
+    };
+    on_state(RefusalCode::bad_record, "id 0", [](KlpState& state, PatchBuilder&) { state.id = 0; });
+    on_state(RefusalCode::bad_record, "no time", [](KlpState& state, PatchBuilder&) { state.time_limit_ms = 0; });
+    on_state(RefusalCode::bad_record, "too much time",
+             [](KlpState& state, PatchBuilder&) { state.time_limit_ms = formats::kKlpMaxTimeLimitMs + 1; });
+    on_state(RefusalCode::bad_record, "name", [](KlpState& state, PatchBuilder&) { state.name = "a b"; });
+    on_state(RefusalCode::bad_record, "no name", [](KlpState& state, PatchBuilder&) { state.name = ""; });
+    on_state(RefusalCode::unknown_flags, "state flags", [](KlpState& state, PatchBuilder&) { state.flags = 2; });
+    cases.push_back(metadata(RefusalCode::bad_record, "state payload", [](Bytes& section) {
+        append_record(section, static_cast<u16>(formats::KlpTag::state), formats::kKlpCritical, Bytes(44));
+    }));
+    cases.push_back(spoiled(RefusalCode::too_many_states, "bomb", [](PatchBuilder& builder, Fixture&) {
+        for (u32 i = 0; i <= formats::kKlpMaxStates; ++i) builder.add_state(i + 1);
+    }));
+    on_state(RefusalCode::repeated_state, "twice",
+             [](KlpState&, PatchBuilder& builder) { builder.add_state(7, 2).name = "another"; });
+    on_state(RefusalCode::bad_callback, "outside", [](KlpState& state, PatchBuilder&) { state.callback[1] = 4000; });
+    on_state(RefusalCode::bad_callback, "undefined",
+             [](KlpState& state, PatchBuilder& builder) { state.callback[3] = builder.add_undefined("elsewhere"); });
+    on_state(RefusalCode::bad_callback, "an object", [](KlpState& state, PatchBuilder& builder) {
+        state.callback[4] = builder.object.add_symbol("x", 1, 0, 8, elf::kBindLocal, 1);
+    });
+    on_state(RefusalCode::bad_callback, "no size", [](KlpState& state, PatchBuilder& builder) {
+        state.callback[2] = builder.object.add_symbol("x", 1, 0, 0, elf::kBindLocal, elf::kSymbolFunction);
+    });
+    on_state(RefusalCode::callback_replaces, "a new function",
+             [](KlpState& state, PatchBuilder& builder) { state.callback[1] = builder.functions[0].symbol; });
+}
+
 // ---- relocations ----------------------------------------------------------------------------------------------------
 
 void add_relocation_cases(std::vector<Case>& cases) {
@@ -562,6 +602,7 @@ std::vector<Case> all_cases() {
     add_metadata_cases(cases);
     add_section_cases(cases);
     add_symbol_cases(cases);
+    add_state_cases(cases);
     add_function_cases(cases);
     add_relocation_cases(cases);
     add_other_cases(cases);

@@ -188,6 +188,26 @@ public:
         if (new_symbol != 0)
             section.relocations.push_back({at + offsetof(Declaration, new_function), R_X86_64_64, new_symbol, 0});
     }
+    // Callbacks by their symbols, as in the record; 0: none.
+    void declare_state(const std::string& name, const formats::StateDeclaration& state,
+                       const std::array<u32, formats::kKlpCallbackCount>& callbacks = {}) {
+        ObjectSection& section = object.sections[declarations];
+        Declaration declaration;
+        declaration.kind = DeclarationKind::state;
+        declaration.state = state;
+        std::memcpy(declaration.text, name.data(), name.size());
+        u64 at = section.contents.size();
+        put(section.contents, at, declaration);
+        section.size = section.contents.size();
+        u64 first = at + offsetof(Declaration, state) + offsetof(formats::StateDeclaration, pre_patch);
+        for (usize i = 0; i < callbacks.size(); ++i)
+            if (callbacks[i] != 0) section.relocations.push_back({first + 8 * i, R_X86_64_64, callbacks[i], 0});
+    }
+    u32 add_function(const std::string& name) {
+        add_section(".text." + name, SHF_ALLOC | SHF_EXECINSTR, {0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3});
+        u32 section = static_cast<u32>(object.sections.size() - 1);
+        return add_symbol(name, section, STB_LOCAL, STT_FUNC, 6);
+    }
     void declare_name() { declare(DeclarationKind::name, "fix"); }
     void declare_replace(const std::string& old_name) {
         declare(DeclarationKind::replace, "", undefined(old_name), fixed);
@@ -333,6 +353,66 @@ TEST(Pack, FunctionsWithoutAWayOutAreFlagged) {
     new_one.object.sections[1].contents = {std::byte{0xeb}, std::byte{0xfe}, std::byte{0x90},
                                            std::byte{0x90}, std::byte{0x90}, std::byte{0x90}};
     EXPECT_TRUE(Parsed(*new_one.packed()).metadata->is_endless());
+}
+
+TEST(Pack, AStateCarriesItsCallbacks) {
+    TestObject test = good();
+    u32 before = test.add_function("make_table");
+    u32 after = test.add_function("drop_table");
+    test.declare_state("limits", {.id = 77, .version = 4, .irreversible = 1, .time_limit_ms = 9},
+                       {before, 0, 0, after});
+    test.declare_state("bare", {.id = 78});
+    Parsed parsed(*test.packed());
+    EXPECT_EQ(parsed.metadata->state_count(), 2u);
+    usize cursor = 0;
+    auto state = parsed.metadata->next_state(cursor);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state->name, "limits");
+    EXPECT_EQ(state->id, 77u);
+    EXPECT_EQ(state->version, 4u);
+    EXPECT_TRUE(state->is_irreversible());
+    EXPECT_EQ(state->time_limit_ms, 9u);
+    EXPECT_EQ(parsed.object.symbols[state->callback[0]].name, "make_table");
+    EXPECT_EQ(state->callback[1], 0u);
+    EXPECT_EQ(parsed.object.symbols[state->callback[3]].name, "drop_table");
+    auto bare = parsed.metadata->next_state(cursor);
+    ASSERT_TRUE(bare.has_value());
+    EXPECT_EQ(bare->time_limit_ms, formats::kDefaultTimeLimitMs);
+    EXPECT_FALSE(bare->is_irreversible());
+}
+
+TEST(Pack, AStateAloneMakesAPatch) {
+    TestObject test;
+    test.declare_name();
+    test.declare_state("limits", {.id = 77}, {test.fixed});
+    Parsed parsed(*test.packed());
+    EXPECT_EQ(parsed.metadata->func_count(), 0u);
+    EXPECT_EQ(parsed.metadata->state_count(), 1u);
+}
+
+TEST(Pack, RefusesStatesThatDontFit) {
+    using State = formats::StateDeclaration;
+    auto declare = [](const std::string& name, const State& state) {
+        return [=](TestObject& test) { test.declare_state(name, state); };
+    };
+    expect_refusal(declare("a b", {.id = 1}), "a b", "can't be a name");
+    expect_refusal(declare("", {.id = 1}), "state", "incomplete");
+    expect_refusal(declare("limits", {}), "limits", "needs an id");
+    expect_refusal(declare("limits", {.id = 1, .time_limit_ms = 0}), "limits", "time limit of 0");
+    expect_refusal(declare("limits", {.id = 1, .time_limit_ms = 600'001}), "limits", "time limit of 600001");
+    auto twice = [&](TestObject& test) {
+        declare("one", {.id = 1})(test);
+        declare("two", {.id = 1})(test);
+    };
+    expect_refusal(twice, "two", "has the id 1 of state 'one'");
+    auto bomb = [&](TestObject& test) {
+        for (u64 id = 1; id <= formats::kKlpMaxStates + 1; ++id) declare("s", {.id = id})(test);
+    };
+    expect_refusal(bomb, "'s'", "at most 64");
+    expect_refusal([](TestObject& test) { test.declare_state("s", {.id = 1}, {test.undefined("elsewhere")}); },
+                   "elsewhere", "isn't a function of the patch");
+    expect_refusal([](TestObject& test) { test.declare_state("s", {.id = 1}, {0, test.fixed}); }, "fixed",
+                   "replaces a function");
 }
 
 TEST(Pack, RefusesWhatIsDeclaredWrongly) {

@@ -36,6 +36,19 @@ bool needs_old_symbol(DeclarationKind kind) {
 bool needs_new_symbol(DeclarationKind kind) {
     return kind == DeclarationKind::replace || kind == DeclarationKind::replace_named;
 }
+// Which callback of a state the address at this place of a declaration is; nothing at other places.
+std::optional<usize> callback_at(usize field) {
+    constexpr usize kFirst = offsetof(Declaration, state) + offsetof(formats::StateDeclaration, pre_patch);
+    static_assert(kFirst + formats::kKlpCallbackCount * sizeof(void*) == offsetof(Declaration, text));
+    if (field < kFirst || field >= offsetof(Declaration, text) || field % sizeof(void*) != 0) return std::nullopt;
+    return (field - kFirst) / sizeof(void*);
+}
+
+bool has_callbacks(const Declared& declared) {
+    return std::any_of(declared.state_callbacks.begin(), declared.state_callbacks.end(),
+                       [](const auto& symbol) { return symbol.has_value(); });
+}
+
 bool needs_text(DeclarationKind kind) {
     return !needs_old_symbol(kind);
 }
@@ -46,7 +59,8 @@ PackResult<void> check_shape(const Object& object, const Declared& declared) {
             fmt::format("{}: declaration of unknown kind {}", object.path, static_cast<u32>(declared.kind)));
     bool right = declared.old_symbol.has_value() == needs_old_symbol(declared.kind) &&
                  declared.new_symbol.has_value() == needs_new_symbol(declared.kind) &&
-                 !declared.text.empty() == needs_text(declared.kind);
+                 !declared.text.empty() == needs_text(declared.kind) &&
+                 (declared.kind == DeclarationKind::state || !has_callbacks(declared));
     if (right) return {};
     return pack_error(fmt::format("{}: declaration '{}' is incomplete, or has more than it may", object.path,
                                   kind_name(declared.kind)));
@@ -74,6 +88,8 @@ const char* kind_name(DeclarationKind kind) {
             return "hold";
         case DeclarationKind::hold_named:
             return "hold by name";
+        case DeclarationKind::state:
+            return "state";
     }
     return nullptr;
 }
@@ -97,7 +113,12 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
                 fmt::format("{}: declaration {} has no magic: another version of patch/author.h?", object.path, i));
         if (raw.text[sizeof(raw.text) - 1] != 0)
             return pack_error(fmt::format("{}: declaration {}: text is too long", object.path, i));
-        result[i] = {.kind = raw.kind, .position = raw.position, .text = raw.text, .old_symbol = {}, .new_symbol = {}};
+        result[i] = {.kind = raw.kind,
+                     .position = raw.position,
+                     .text = raw.text,
+                     .old_symbol = {},
+                     .new_symbol = {},
+                     .state = raw.state};
     }
     for (const ObjectRelocation& relocation : section->relocations) {
         usize index = relocation.offset / sizeof(Declaration);
@@ -109,6 +130,8 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
             result[index].old_symbol = symbol;
         else if (field == offsetof(Declaration, new_function))
             result[index].new_symbol = symbol;
+        else if (auto callback = callback_at(field))
+            result[index].state_callbacks[*callback] = symbol;
         else
             return pack_error(fmt::format("{}: relocation at an odd place of {}", object.path, section->name));
     }

@@ -1,10 +1,12 @@
 // What a hand-written source declares (formats/klp_declare.h), read from its object's section.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "formats/klp.h"
 #include "formats/klp_declare.h"
 #include "tools/patch/object.h"
 
@@ -16,6 +18,8 @@ struct Declared {
     std::string text;
     std::optional<u32> old_symbol;  // index into the object's symbols
     std::optional<u32> new_symbol;
+    formats::StateDeclaration state{};                                             // its addresses mean nothing
+    std::array<std::optional<u32>, formats::kKlpCallbackCount> state_callbacks{};  // by KlpCallback
 };
 
 PackResult<std::vector<Declared>> read_declarations(const Object& object);

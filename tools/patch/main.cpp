@@ -60,6 +60,7 @@ PackResult<void> make_patch(Arguments& arguments) {
     fmt::print("{}: patch {}, {} bytes, {} references, {} held{}\n", arguments.output, summary.name, file.size(),
                summary.references, summary.holds, summary.endless ? ", endless (needs --allow-endless)" : "");
     for (const std::string& function : summary.functions) fmt::print("  replaces {}\n", function);
+    for (const std::string& state : summary.states) fmt::print("  state {}\n", state);
     return {};
 }
 

@@ -46,6 +46,11 @@ struct Replaced {
     u32 new_symbol = 0;  // of the object that came in, later of the one that goes out
 };
 
+struct State {
+    std::string name;
+    formats::KlpState record;  // callbacks as symbols, first of the object that came in, later of the one that goes out
+};
+
 class Packer {
 public:
     Packer(Object object, const Image& image, const PackOptions& options)
@@ -59,6 +64,9 @@ private:
     PackResult<void> take_function(const Declared& declared);
     PackResult<void> check_function(const Replaced& replaced);
     PackResult<void> check_new_function(const ObjectSymbol& symbol);
+    PackResult<void> take_state(const Declared& declared);
+    PackResult<void> check_state(const State& state);
+    PackResult<void> check_callbacks();
     PackResult<void> take_options();
     PackResult<void> check_sections();
     PackResult<void> find_used_symbols();
@@ -74,6 +82,7 @@ private:
     const PackOptions& options_;
     Texts texts_;
     std::vector<Replaced> functions_;
+    std::vector<State> states_;
     std::vector<bool> used_;
     std::vector<std::pair<u32, VirtAddr>> references_;
     bool endless_ = false;
@@ -114,13 +123,71 @@ PackResult<void> Packer::take_declarations() {
             case DeclarationKind::fixes:
                 texts_.fixes = one.text;
                 break;
+            case DeclarationKind::state:
+                GRAFT_CHECK(take_state(one));
+                break;
             default:
                 GRAFT_CHECK(take_function(one));
         }
     }
+    GRAFT_CHECK(check_callbacks());
     bool replaces =
         std::any_of(functions_.begin(), functions_.end(), [](const Replaced& one) { return one.tag == KlpTag::func; });
-    if (!replaces) return pack_error(fmt::format("{}: replaces no function (GRAFT_REPLACE)", object_.path));
+    if (!replaces && states_.empty())
+        return pack_error(
+            fmt::format("{}: replaces no function and has no state (GRAFT_REPLACE, GRAFT_STATE)", object_.path));
+    return {};
+}
+
+PackResult<void> Packer::take_state(const Declared& declared) {
+    State state{.name = declared.text, .record = {}};
+    state.record.id = declared.state.id;
+    state.record.version = declared.state.version;
+    state.record.flags = declared.state.irreversible != 0 ? formats::kKlpStateIrreversible : 0;
+    state.record.time_limit_ms = declared.state.time_limit_ms;
+    for (usize i = 0; i < formats::kKlpCallbackCount; ++i)
+        state.record.callback[i] = declared.state_callbacks[i].value_or(0);
+    GRAFT_CHECK(check_state(state));
+    states_.push_back(std::move(state));
+    return {};
+}
+
+PackResult<void> Packer::check_state(const State& state) {
+    auto bad = [&](const std::string& why) {
+        return pack_error(fmt::format("{}: state '{}': {}", object_.path, state.name, why));
+    };
+    if (!formats::is_patch_name(state.name))
+        return bad(fmt::format("can't be a name: 1 to {} of A-Z a-z 0-9 . _ - +, the first a letter or digit",
+                               formats::kKlpMaxPatchName));
+    if (state.record.id == 0) return bad("needs an id (.id = N, not 0)");
+    if (state.record.time_limit_ms == 0 || state.record.time_limit_ms > formats::kKlpMaxTimeLimitMs)
+        return bad(fmt::format("time limit of {} ms: 1 to {} is possible", state.record.time_limit_ms,
+                               formats::kKlpMaxTimeLimitMs));
+    for (const State& other : states_) {
+        if (other.record.id == state.record.id)
+            return bad(fmt::format("has the id {} of state '{}'", state.record.id, other.name));
+    }
+    if (states_.size() == formats::kKlpMaxStates)
+        return bad(fmt::format("one too many, at most {} are possible", formats::kKlpMaxStates));
+    return {};
+}
+
+PackResult<void> Packer::check_callbacks() {
+    for (const State& state : states_) {
+        for (u32 index : state.record.callback) {
+            if (index == 0) continue;
+            const ObjectSymbol& symbol = object_.symbols[index];
+            auto bad = [&](std::string_view why) {
+                return pack_error(fmt::format("{}: state '{}': its callback {} {}", object_.path, state.name,
+                                              readable(symbol.name), why));
+            };
+            if (symbol.is_undefined() || symbol.is_special() || symbol.type != STT_FUNC || symbol.size == 0)
+                return bad("isn't a function of the patch");
+            bool is_new = std::any_of(functions_.begin(), functions_.end(),
+                                      [&](const Replaced& one) { return one.new_symbol == index; });
+            if (is_new) return bad("replaces a function; a callback can't be reached through a changing call site");
+        }
+    }
     return {};
 }
 
@@ -310,6 +377,9 @@ void Packer::reduce() {
         for (ObjectRelocation& relocation : section.relocations) relocation.symbol = symbol_place[relocation.symbol];
     }
     for (Replaced& replaced : functions_) replaced.new_symbol = symbol_place[replaced.new_symbol];
+    for (State& state : states_) {
+        for (u32& symbol : state.record.callback) symbol = symbol_place[symbol];
+    }
     object_ = std::move(reduced);
 }
 
@@ -348,6 +418,11 @@ std::vector<std::byte> Packer::metadata() const {
             for (const auto& part : replaced.old_function.parts) ranges.push_back({part.begin, part.bytes});
             writer.function(replaced.tag, replaced.old_function.name, replaced.old_function.entry,
                             replaced.old_function.position, replaced.new_symbol, ranges);
+        }
+        for (const State& state : states_) {
+            formats::KlpState record = state.record;
+            record.name = state.name;
+            writer.state(record);
         }
         for (auto [symbol, address] : references_) writer.reference(symbol, address);
         bytes.resize(writer.finish());
@@ -388,14 +463,21 @@ PackResult<std::vector<std::byte>> Packer::finish() {
 }
 
 PackSummary Packer::summary() const {
-    PackSummary summary{
-        .name = texts_.name, .functions = {}, .holds = 0, .references = references_.size(), .endless = endless_};
+    PackSummary summary{.name = texts_.name,
+                        .functions = {},
+                        .states = {},
+                        .holds = 0,
+                        .references = references_.size(),
+                        .endless = endless_};
     for (const Replaced& replaced : functions_) {
         if (replaced.tag == KlpTag::hold)
             ++summary.holds;
         else
             summary.functions.push_back(readable(replaced.old_function.name));
     }
+    for (const State& state : states_)
+        summary.states.push_back(fmt::format("{} ({}), version {}{}", state.name, state.record.id, state.record.version,
+                                             state.record.is_irreversible() ? ", irreversible" : ""));
     return summary;
 }
 

@@ -27,6 +27,7 @@ struct PackOptions {
 struct PackSummary {
     std::string name;
     std::vector<std::string> functions;  // readable names of the replaced ones
+    std::vector<std::string> states;     // name, id, version
     usize holds = 0;
     usize references = 0;
     bool endless = false;
