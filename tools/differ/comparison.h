@@ -27,20 +27,33 @@ enum class ItemChange : u8 {
     removed,  // no counterpart in the patched object
 };
 
+// The first difference of a changed item.
+struct Difference {
+    u64 old_at = 0;  // from the item's first byte; code: of the instruction
+    u64 new_at = 0;
+    std::string what;  // "calls 'f(int)' instead of 'g()'", "string \"a\" became \"b\"", "other instruction", …
+};
+
 // One unit, both sides. A side that the unit doesn't have is an object with no items but item 0.
 struct UnitPair {
     const Unit* unit = nullptr;
     UnitObject baseline;
     UnitObject patched;
-    std::vector<u32> to_patched;           // by baseline item; 0 = none. Content isn't paired
-    std::vector<u32> to_baseline;          // by patched item
-    std::vector<Placement> placed;         // by baseline item
-    std::vector<ItemChange> old_changes;   // by baseline item (same, changed, removed)
-    std::vector<ItemChange> new_changes;   // by patched item (same, changed, added)
-    std::vector<std::string> differences;  // by patched item: the first difference in words; empty when same or added
+    std::vector<u32> to_patched;          // by baseline item; 0 = none. Content isn't paired
+    std::vector<u32> to_baseline;         // by patched item
+    std::vector<Placement> placed;        // by baseline item
+    std::vector<ItemChange> old_changes;  // by baseline item (same, changed, removed)
+    std::vector<ItemChange> new_changes;  // by patched item (same, changed, added)
+    std::vector<Difference> differences;  // by patched item; meaningful when changed
 
     bool is_new() const { return unit->baseline.empty(); }
     bool goes_on() const { return unit->patched.empty(); }
+};
+
+// An item of some unit.
+struct ItemPlace {
+    u32 unit = 0;
+    u32 item = 0;  // 0: none
 };
 
 struct Comparison {

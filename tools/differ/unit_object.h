@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,11 +30,11 @@ using tools::PackResult;
 
 enum class ItemKind : u8 {
     none,
-    function,   // code with a symbol
-    data,       // writable, or zero-initialised
-    constant,   // read-only with a name of its own: identity matters, its address may be compared
-    content,    // read-only without identity: string, literal, jump table, __func__, CSWTCH. Equal content is equal
-    table,      // an array that the start walks: .init_array
+    function,  // code with a symbol
+    data,      // writable, or zero-initialised
+    constant,  // read-only with a name of its own: identity matters, its address may be compared
+    content,  // read-only without identity: strings, literals, jump tables, __func__, CSWTCH; a section's whole stretch
+    table,    // an array that the start walks: .init_array
     undefined,  // defined elsewhere; `name` says what
 };
 
@@ -42,6 +43,7 @@ struct Reference {
     u32 type = 0;           // R_X86_64_*
     u32 target = 0;         // item
     i64 target_offset = 0;  // of the place meant, from the target's first byte
+    u32 bias = 0;           // PC-relative: bytes from the field to the end of its instruction, else 0
     u32 symbol = 0;         // as the object has it
     i64 addend = 0;
 };
@@ -61,6 +63,7 @@ struct Item {
     bool zero = false;                  // NOBITS: no bytes in the object
     bool merged = false;                // lies in a section whose equal elements the linker merges
     bool strings = false;               // those elements are NUL-terminated
+    bool undecoded = false;             // refers to others from code that isn't instructions from end to end
     std::vector<Reference> references;  // by `at`
 
     u64 end() const { return offset + size; }
@@ -73,6 +76,8 @@ class UnitObject {
 public:
     // `bytes` is the file's content, `path` its name for messages.
     static PackResult<UnitObject> read(std::span<const std::byte> bytes, const std::string& path);
+    // The side that a unit doesn't have.
+    static UnitObject none(const std::string& path);
 
     const std::string& path() const { return object_.path; }
     const Object& object() const { return object_; }
@@ -83,16 +88,27 @@ public:
     std::span<const std::byte> bytes(const Item& item) const;
     // The item of that linkage name or alias, 0 if there is none. Content has no names.
     u32 find(std::string_view name) const;
-    // The item at that place of a section; its end counts when no other item starts there. 0 if there is none.
-    u32 at(u32 section, u64 offset) const;
+    // The item at that place of a section. A place before the first or behind the last item belongs to that item:
+    // compilers fold a constant part of an index into the address. 0 if the section has no items.
+    u32 at(u32 section, i64 offset) const;
+    // The stretch of a content item that a reference to `offset` means: one string, one constant, one literal.
+    // Adjacent literals that one function refers to, and very short ones, count as one.
+    struct Stretch {
+        u64 begin = 0;
+        u64 end = 0;
+    };
+    Stretch stretch(const Item& item, i64 offset) const;
 
 private:
     friend class UnitReader;
+
+    Stretch string_at(const Item& item, u64 place) const;
 
     Object object_;
     std::vector<Item> items_;
     std::vector<std::vector<u32>> by_section_;  // items by offset
     std::map<std::string, u32, std::less<>> names_;
+    std::map<u32, std::vector<u64>> literals_;  // by content item: where its literals start, ascending, the first at 0
 };
 
 }  // namespace graft::differ

@@ -1,0 +1,2 @@
+TESTED += $(wildcard tools/differ/*.cpp)
+LIBS_unit += -ldw

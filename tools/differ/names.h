@@ -1,0 +1,32 @@
+// What linkage names say once the compiler's numbering is taken off.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace graft::differ {
+
+// The name as a programmer writes it, without the numbers that a compiler gives to lambdas, unnamed types and static
+// locals: equal for things that may be each other's counterpart. Two things of one unit can share it.
+std::string unnumbered(std::string_view linkage_name);
+
+// Does the name carry such a number, or could it (static locals: only the second of a name has one)? Then equal names
+// don't prove that two things are the same.
+bool is_numbered(std::string_view linkage_name);
+
+// Without numbers, anonymous namespaces and internal linkage: equal when only the visibility differs.
+std::string unscoped(std::string_view linkage_name);
+
+// A specialised copy of a function that callers know the inside of (f.constprop.0, f.isra.0, f.part.0).
+bool is_clone(std::string_view linkage_name);
+
+// Constants that the compiler makes for itself or that the language gives no identity: CSWTCH.3, __func__.0.
+bool names_content(std::string_view linkage_name);
+
+// All dynamic initialisers of a unit in one function: _GLOBAL__sub_I_x, _GLOBAL__I_x.
+bool is_initialiser(std::string_view linkage_name);
+
+// The object that a guard variable guards, or empty.
+std::string guarded(std::string_view linkage_name);
+
+}  // namespace graft::differ
