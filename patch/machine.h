@@ -211,8 +211,8 @@ public:
     [[nodiscard]] virtual AddressRange image() const = 0;
     // The function whose entry is exactly `entry`, or nothing.
     [[nodiscard]] virtual std::optional<FunctionInfo> function_at(VirtAddr entry) const = 0;
-    // Any named symbol (function or object, static ones too) of the image at exactly this address with this linkage
-    // name.
+    // Any symbol (function, object or a place that the linker script names, static ones too) of the image at exactly
+    // this address with this linkage name.
     [[nodiscard]] virtual bool has_symbol(std::string_view name, VirtAddr address) const = 0;
     // A global or weak symbol that the image defines under this linkage name.
     [[nodiscard]] virtual std::optional<VirtAddr> find_global(std::string_view name) const = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/differ/differ.h"
+#include "tools/differ/link_map.h"
 #include "tools/differ/unit_object.h"
 #include "tools/patch/image.h"
 
@@ -31,7 +32,15 @@ enum class ItemChange : u8 {
 struct Difference {
     u64 old_at = 0;  // from the item's first byte; code: of the instruction
     u64 new_at = 0;
-    std::string what;  // "calls 'f(int)' instead of 'g()'", "string \"a\" became \"b\"", "other instruction", …
+    std::string what;  // "'f(int)' instead of 'g()'", "'mov eax, 1' became 'mov eax, 2'", "other initial value", …
+};
+
+// An item of some unit.
+struct ItemPlace {
+    u32 unit = 0;
+    u32 item = 0;  // 0: none
+
+    friend auto operator<=>(const ItemPlace&, const ItemPlace&) = default;
 };
 
 // One unit, both sides. A side that the unit doesn't have is an object with no items but item 0.
@@ -44,22 +53,31 @@ struct UnitPair {
     std::vector<Placement> placed;        // by baseline item
     std::vector<ItemChange> old_changes;  // by baseline item (same, changed, removed)
     std::vector<ItemChange> new_changes;  // by patched item (same, changed, added)
+    std::vector<ItemPlace> moved_from;    // by patched item: the baseline item of another unit that it was
     std::vector<Difference> differences;  // by patched item; meaningful when changed
 
     bool is_new() const { return unit->baseline.empty(); }
     bool goes_on() const { return unit->patched.empty(); }
 };
 
-// An item of some unit.
-struct ItemPlace {
-    u32 unit = 0;
-    u32 item = 0;  // 0: none
+// A patched item that the patch carries.
+struct Carried {
+    ItemPlace place;
+    u64 replaces = 0;          // a changed function: the entry of the old one in the image
+    bool initialiser = false;  // runs when the patch is loaded
 };
 
 struct Comparison {
     const Request* request = nullptr;
     const tools::Image* image = nullptr;
-    std::vector<UnitPair> units;  // in the request's order
+    const LinkMap* map = nullptr;
+    std::vector<UnitPair> units;   // in the request's order
+    std::vector<Carried> carried;  // in the order of `place`
+
+    const Item& old_item(ItemPlace place) const { return units[place.unit].baseline.item(place.item); }
+    const Item& new_item(ItemPlace place) const { return units[place.unit].patched.item(place.item); }
+    // Where the image has what a patched item is; 0 when it doesn't have it.
+    u64 image_address(ItemPlace patched) const;
 };
 
 }  // namespace graft::differ

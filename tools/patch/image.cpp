@@ -114,7 +114,16 @@ PackResult<ImageFunction> Image::function(std::string_view name, u32 position) c
         if (tables_->symbol(index).type == SymbolType::function) candidates.push_back(index);
     }
     if (candidates.empty()) return pack_error(fmt::format("{}: no such function in {}", readable(name), path_));
-    u32 index = GRAFT_TRY(choose(name, candidates, position));
+    return describe(name, GRAFT_TRY(choose(name, candidates, position)));
+}
+
+PackResult<ImageFunction> Image::function_at(VirtAddr entry) const {
+    auto index = tables_->function_at_entry(entry);
+    if (!index) return pack_error(fmt::format("{}: no function begins at {:#x}", path_, entry.value));
+    return describe(tables_->name(tables_->symbol(*index)), *index);
+}
+
+PackResult<ImageFunction> Image::describe(std::string_view name, u32 index) const {
     ImageSymbol symbol = tables_->symbol(index);
     if (symbol.has(formats::kSymbolChild))
         return pack_error(fmt::format("{}: only a part of {}; name that function", readable(name),
@@ -140,15 +149,22 @@ PackResult<ImageFunction> Image::function(std::string_view name, u32 position) c
 PackResult<void> Image::add_part(ImageFunction& function, const ImageSymbol& symbol) const {
     AddressRange range = tables_->range(symbol);
     if (range.empty()) return pack_error(fmt::format("{}: has no size in {}", readable(function.name), path_));
+    std::span<const std::byte> found = bytes(range.begin, range.size());
+    if (found.empty())
+        return pack_error(
+            fmt::format("{}: its bytes at {:#x} aren't in {}", readable(function.name), range.begin.value, path_));
+    function.parts.push_back({range.begin, found});
+    return {};
+}
+
+std::span<const std::byte> Image::bytes(VirtAddr address, u64 size) const {
     for (const Segment& segment : segments_) {
-        if (range.begin.value < segment.address) continue;
-        u64 offset = range.begin.value - segment.address;
-        if (offset > segment.bytes.size() || range.size() > segment.bytes.size() - offset) continue;
-        function.parts.push_back({range.begin, segment.bytes.subspan(offset, range.size())});
-        return {};
+        if (address.value < segment.address) continue;
+        u64 offset = address.value - segment.address;
+        if (offset <= segment.bytes.size() && size <= segment.bytes.size() - offset)
+            return segment.bytes.subspan(offset, size);
     }
-    return pack_error(
-        fmt::format("{}: its bytes at {:#x} aren't in {}", readable(function.name), range.begin.value, path_));
+    return {};
 }
 
 PackResult<VirtAddr> Image::address_of(std::string_view name, u32 position) const {
@@ -161,6 +177,23 @@ PackResult<VirtAddr> Image::address_of(std::string_view name, u32 position) cons
     const auto& candidates = position == 0 && !global.empty() ? global : all;
     u32 index = GRAFT_TRY(choose(name, candidates, position));
     return tables_->address(tables_->symbol(index));
+}
+
+std::optional<VirtAddr> Image::visible(std::string_view name) const {
+    auto matches = tables_->find_name(name);
+    for (u32 i = 0; i < matches.count; ++i) {
+        ImageSymbol symbol = tables_->symbol(tables_->name_order(matches.first + i));
+        if (!symbol.has(formats::kSymbolLocal)) return tables_->address(symbol);
+    }
+    return std::nullopt;
+}
+
+bool Image::has_symbol(std::string_view name, VirtAddr address) const {
+    auto matches = tables_->find_name(name);
+    for (u32 i = 0; i < matches.count; ++i) {
+        if (tables_->address(tables_->symbol(tables_->name_order(matches.first + i))) == address) return true;
+    }
+    return false;
 }
 
 bool Image::defines_global(std::string_view name) const {

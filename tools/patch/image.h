@@ -42,6 +42,15 @@ public:
     PackResult<VirtAddr> address_of(std::string_view name, u32 position) const;
     // Is there a function or object of this name that is visible outside its translation unit?
     bool defines_global(std::string_view name) const;
+    // Where such a one is, or a place that the linker script names.
+    std::optional<VirtAddr> visible(std::string_view name) const;
+    // The function that begins at `entry`, under its canonical name.
+    PackResult<ImageFunction> function_at(VirtAddr entry) const;
+    bool has_function_at(VirtAddr entry) const { return tables_->function_at_entry(entry).has_value(); }
+    // May a reference be made by this name and address?
+    bool has_symbol(std::string_view name, VirtAddr address) const;
+    // `size` bytes as they were linked; empty when the file doesn't hold all of them.
+    std::span<const std::byte> bytes(VirtAddr address, u64 size) const;
 
 private:
     struct Segment {
@@ -53,6 +62,7 @@ private:
     PackResult<void> read(std::vector<std::byte> file);
     std::vector<u32> named(std::string_view name) const;
     PackResult<u32> choose(std::string_view name, const std::vector<u32>& candidates, u32 position) const;
+    PackResult<ImageFunction> describe(std::string_view name, u32 index) const;
     PackResult<void> add_part(ImageFunction& function, const formats::ImageSymbol& symbol) const;
 
     std::string path_;
