@@ -1,6 +1,7 @@
 // inspect: what a patch file is and holds, without a system to load it into.
 #include <elf.h>
 
+#include <array>
 #include <map>
 #include <memory>
 
@@ -51,6 +52,8 @@ const char* describe(KlpError::Reason reason) {
             return "too many functions";
         case KlpError::Reason::too_many_references:
             return "too many references";
+        case KlpError::Reason::too_many_states:
+            return "too many states";
         case KlpError::Reason::unknown_flags:
             return "unknown flags";
     }
@@ -132,6 +135,35 @@ std::vector<std::pair<const char*, std::string>> attributes(const Inspected& pat
             {"built_with", std::string(metadata.built_with())}};
 }
 
+// By formats::KlpCallback.
+constexpr std::array<const char*, formats::kKlpCallbackCount> kCallbackNames = {
+    "pre_patch", "post_patch", "pre_unpatch", "post_unpatch", "destroy"};
+
+void print_states(JsonWriter& json, const Inspected& patch) {
+    json.key("states").begin_array();
+    for (usize cursor = 0; auto state = patch.metadata->next_state(cursor);) {
+        json.begin_object().field("name", state->name).field("id", state->id).field("version", state->version);
+        json.field("irreversible", state->is_irreversible()).field("time_limit_ms", state->time_limit_ms);
+        for (usize i = 0; i < kCallbackNames.size(); ++i) {
+            if (state->callback[i] != 0) json.field(kCallbackNames[i], patch.symbol_name(state->callback[i]));
+        }
+        json.end();
+    }
+    json.end();
+}
+
+void print_states(const Inspected& patch) {
+    if (patch.metadata->state_count() != 0) fmt::print("\nstates\n");
+    for (usize cursor = 0; auto state = patch.metadata->next_state(cursor);) {
+        fmt::print("  {} ({:#x}), version {}{}, {} ms a callback\n", state->name, state->id, state->version,
+                   state->is_irreversible() ? ", irreversible" : "", state->time_limit_ms);
+        for (usize i = 0; i < kCallbackNames.size(); ++i) {
+            if (state->callback[i] == 0) continue;
+            fmt::print("    {:<13} {}\n", kCallbackNames[i], readable_name(patch.symbol_name(state->callback[i])));
+        }
+    }
+}
+
 void print_json(const Inspected& patch) {
     JsonWriter json;
     json.begin_object();
@@ -146,7 +178,9 @@ void print_json(const Inspected& patch) {
         json.field("address", fmt::format("{:#x}", function->entry.value)).field("size", size_of(*function));
         json.field("held", held).field("new", held ? "" : patch.symbol_name(function->symbol)).end();
     }
-    json.end().key("references").begin_array();
+    json.end();
+    print_states(json, patch);
+    json.key("references").begin_array();
     for (usize cursor = 0; auto reference = patch.metadata->next_reference(cursor);) {
         json.begin_object().field("name", patch.symbol_name(reference->symbol));
         json.field("address", fmt::format("{:#x}", reference->address.value)).end();
@@ -171,6 +205,7 @@ void print_text(const Inspected& patch) {
         fmt::print("  {:#018x} {:>6}  {}{}\n", function->entry.value, size_of(*function), readable_name(old_name),
                    becomes);
     }
+    print_states(patch);
     if (patch.metadata->reference_count() != 0) fmt::print("\nreferences\n");
     for (usize cursor = 0; auto reference = patch.metadata->next_reference(cursor);)
         fmt::print("  {:#018x}         {}\n", reference->address.value,
