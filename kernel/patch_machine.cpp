@@ -112,8 +112,8 @@ std::optional<patch::FunctionInfo> PatchMachine::function_at(VirtAddr entry) con
 
 bool PatchMachine::has_symbol(std::string_view name, VirtAddr address) const {
     // Places that the linker script names count: a patched function refers to them like any other.
-    return any_of_name(
-        name, [&](const formats::ImageSymbol& symbol) { return image_tables().address(symbol) == address; });
+    return any_of_name(name,
+                       [&](const formats::ImageSymbol& symbol) { return image_tables().address(symbol) == address; });
 }
 
 std::optional<VirtAddr> PatchMachine::find_global(std::string_view name) const {

@@ -8,6 +8,7 @@
 
 #include "formats/klp.h"
 #include "tools/patch/declarations.h"
+#include "tools/patch/klp_file.h"
 
 namespace graft::tools {
 namespace {
@@ -36,21 +37,6 @@ bool is_known_relocation(u32 type) {
     return type == R_X86_64_64 || type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_32S;
 }
 
-struct Texts {
-    std::string name, set, version, description, fixes, built_with;
-};
-
-struct Replaced {
-    KlpTag tag;
-    ImageFunction old_function;
-    u32 new_symbol = 0;  // of the object that came in, later of the one that goes out
-};
-
-struct State {
-    std::string name;
-    formats::KlpState record;  // callbacks as symbols, first of the object that came in, later of the one that goes out
-};
-
 class Packer {
 public:
     Packer(Object object, const Image& image, const PackOptions& options)
@@ -62,10 +48,9 @@ public:
 private:
     PackResult<void> take_declarations();
     PackResult<void> take_function(const Declared& declared);
-    PackResult<void> check_function(const Replaced& replaced);
+    PackResult<void> check_function(const KlpContents::Function& replaced);
     PackResult<void> check_new_function(const ObjectSymbol& symbol);
     PackResult<void> take_state(const Declared& declared);
-    PackResult<void> check_state(const State& state);
     PackResult<void> check_callbacks();
     PackResult<void> take_options();
     PackResult<void> check_sections();
@@ -73,19 +58,13 @@ private:
     PackResult<void> check_global(const ObjectSymbol& symbol, u32 index);
     void reduce();
     PackResult<void> find_references();
-    std::vector<std::byte> metadata() const;
-    PackResult<std::vector<std::byte>> finish();
     std::string where(const ObjectSection& section, u64 offset) const;
 
     Object object_;
     const Image& image_;
     const PackOptions& options_;
-    Texts texts_;
-    std::vector<Replaced> functions_;
-    std::vector<State> states_;
+    KlpContents contents_;  // symbols are first those of the object that came in, later of the one that goes out
     std::vector<bool> used_;
-    std::vector<std::pair<u32, VirtAddr>> references_;
-    bool endless_ = false;
 };
 
 PackResult<std::vector<std::byte>> Packer::run() {
@@ -95,7 +74,7 @@ PackResult<std::vector<std::byte>> Packer::run() {
     GRAFT_CHECK(find_used_symbols());
     reduce();
     GRAFT_CHECK(find_references());
-    return finish();
+    return write_klp(std::move(object_), contents_, image_.build_id());
 }
 
 // ---- what the source declares ---------------------------------------------------------------------------------------
@@ -109,19 +88,19 @@ PackResult<void> Packer::take_declarations() {
             return pack_error(fmt::format("{}: {} is declared twice", object_.path, kind_name(one.kind)));
         switch (one.kind) {
             case DeclarationKind::name:
-                texts_.name = one.text;
+                contents_.texts.name = one.text;
                 break;
             case DeclarationKind::set:
-                texts_.set = one.text;
+                contents_.texts.set = one.text;
                 break;
             case DeclarationKind::version:
-                texts_.version = one.text;
+                contents_.texts.version = one.text;
                 break;
             case DeclarationKind::description:
-                texts_.description = one.text;
+                contents_.texts.description = one.text;
                 break;
             case DeclarationKind::fixes:
-                texts_.fixes = one.text;
+                contents_.texts.fixes = one.text;
                 break;
             case DeclarationKind::state:
                 GRAFT_CHECK(take_state(one));
@@ -131,49 +110,21 @@ PackResult<void> Packer::take_declarations() {
         }
     }
     GRAFT_CHECK(check_callbacks());
-    bool replaces =
-        std::any_of(functions_.begin(), functions_.end(), [](const Replaced& one) { return one.tag == KlpTag::func; });
-    if (!replaces && states_.empty())
+    bool replaces = std::any_of(contents_.functions.begin(), contents_.functions.end(),
+                                [](const KlpContents::Function& one) { return one.tag == KlpTag::func; });
+    if (!replaces && contents_.states.empty())
         return pack_error(
             fmt::format("{}: replaces no function and has no state (GRAFT_REPLACE, GRAFT_STATE)", object_.path));
     return {};
 }
 
 PackResult<void> Packer::take_state(const Declared& declared) {
-    State state{.name = declared.text, .record = {}};
-    state.record.id = declared.state.id;
-    state.record.version = declared.state.version;
-    state.record.flags = declared.state.irreversible != 0 ? formats::kKlpStateIrreversible : 0;
-    state.record.time_limit_ms = declared.state.time_limit_ms;
-    for (usize i = 0; i < formats::kKlpCallbackCount; ++i)
-        state.record.callback[i] = declared.state_callbacks[i].value_or(0);
-    GRAFT_CHECK(check_state(state));
-    states_.push_back(std::move(state));
-    return {};
-}
-
-PackResult<void> Packer::check_state(const State& state) {
-    auto bad = [&](const std::string& why) {
-        return pack_error(fmt::format("{}: state '{}': {}", object_.path, state.name, why));
-    };
-    if (!formats::is_patch_name(state.name))
-        return bad(fmt::format("can't be a name: 1 to {} of A-Z a-z 0-9 . _ - +, the first a letter or digit",
-                               formats::kKlpMaxPatchName));
-    if (state.record.id == 0) return bad("needs an id (.id = N, not 0)");
-    if (state.record.time_limit_ms == 0 || state.record.time_limit_ms > formats::kKlpMaxTimeLimitMs)
-        return bad(fmt::format("time limit of {} ms: 1 to {} is possible", state.record.time_limit_ms,
-                               formats::kKlpMaxTimeLimitMs));
-    for (const State& other : states_) {
-        if (other.record.id == state.record.id)
-            return bad(fmt::format("has the id {} of state '{}'", state.record.id, other.name));
-    }
-    if (states_.size() == formats::kKlpMaxStates)
-        return bad(fmt::format("one too many, at most {} are possible", formats::kKlpMaxStates));
+    contents_.states.push_back(GRAFT_TRY(make_state(object_.path, declared, contents_.states)));
     return {};
 }
 
 PackResult<void> Packer::check_callbacks() {
-    for (const State& state : states_) {
+    for (const KlpContents::State& state : contents_.states) {
         for (u32 index : state.record.callback) {
             if (index == 0) continue;
             const ObjectSymbol& symbol = object_.symbols[index];
@@ -183,8 +134,8 @@ PackResult<void> Packer::check_callbacks() {
             };
             if (symbol.is_undefined() || symbol.is_special() || symbol.type != STT_FUNC || symbol.size == 0)
                 return bad("isn't a function of the patch");
-            bool is_new = std::any_of(functions_.begin(), functions_.end(),
-                                      [&](const Replaced& one) { return one.new_symbol == index; });
+            bool is_new = std::any_of(contents_.functions.begin(), contents_.functions.end(),
+                                      [&](const KlpContents::Function& one) { return one.new_symbol == index; });
             if (is_new) return bad("replaces a function; a callback can't be reached through a changing call site");
         }
     }
@@ -205,18 +156,18 @@ PackResult<void> Packer::take_function(const Declared& declared) {
     u32 position = declared.position;
     if (auto found = options_.positions.find(name); position == 0 && found != options_.positions.end())
         position = found->second;
-    Replaced replaced{.tag = declared.new_symbol ? KlpTag::func : KlpTag::hold,
-                      .old_function = GRAFT_TRY(image_.function(name, position)),
-                      .new_symbol = declared.new_symbol.value_or(0)};
+    KlpContents::Function replaced{.tag = declared.new_symbol ? KlpTag::func : KlpTag::hold,
+                                   .old_function = GRAFT_TRY(image_.function(name, position)),
+                                   .new_symbol = declared.new_symbol.value_or(0)};
     GRAFT_CHECK(check_function(replaced));
-    if (!replaced.old_function.has_return) endless_ = true;
-    functions_.push_back(std::move(replaced));
+    if (!replaced.old_function.has_return) contents_.endless = true;
+    contents_.functions.push_back(std::move(replaced));
     return {};
 }
 
-PackResult<void> Packer::check_function(const Replaced& replaced) {
+PackResult<void> Packer::check_function(const KlpContents::Function& replaced) {
     const ImageFunction& old = replaced.old_function;
-    for (const Replaced& other : functions_) {
+    for (const KlpContents::Function& other : contents_.functions) {
         if (other.old_function.entry == old.entry)
             return pack_error(fmt::format("{}: replaced or held twice (also as {})", readable(old.name),
                                           readable(other.old_function.name)));
@@ -247,33 +198,31 @@ PackResult<void> Packer::check_new_function(const ObjectSymbol& symbol) {
     auto leaves = can_be_left(object_, symbol);
     if (!leaves)
         return pack_error(fmt::format("{}: {}: its code can't be decoded", object_.path, readable(symbol.name)));
-    if (!*leaves) endless_ = true;
+    if (!*leaves) contents_.endless = true;
     return {};
 }
 
 PackResult<void> Packer::take_options() {
+    KlpContents::Texts& texts = contents_.texts;
+    texts.built_from = build_id_text(image_.build_id());
     auto prefer = [](const std::string& option, std::string& text) {
         if (!option.empty()) text = option;
     };
-    prefer(options_.name, texts_.name);
-    prefer(options_.set, texts_.set);
-    prefer(options_.version, texts_.version);
-    prefer(options_.description, texts_.description);
-    prefer(options_.fixes, texts_.fixes);
-    if (texts_.name.empty()) return pack_error(fmt::format("{}: no name (GRAFT_PATCH, or --name)", object_.path));
-    for (const std::string* name : {&texts_.name, &texts_.set}) {
+    prefer(options_.name, contents_.texts.name);
+    prefer(options_.set, contents_.texts.set);
+    prefer(options_.version, contents_.texts.version);
+    prefer(options_.description, contents_.texts.description);
+    prefer(options_.fixes, contents_.texts.fixes);
+    if (contents_.texts.name.empty())
+        return pack_error(fmt::format("{}: no name (GRAFT_PATCH, or --name)", object_.path));
+    for (const std::string* name : {&contents_.texts.name, &contents_.texts.set}) {
         if (!name->empty() && !formats::is_patch_name(*name))
             return pack_error(
                 fmt::format("'{}': can't be a patch's or set's name: 1 to {} of A-Z a-z 0-9 . _ - +, the "
                             "first a letter or digit",
                             *name, formats::kKlpMaxPatchName));
     }
-    if (const ObjectSection* comment = object_.section(".comment"); comment && comment->contents.size() > 1) {
-        // NUL-terminated strings, the first of which some compilers leave empty.
-        std::string_view all(reinterpret_cast<const char*>(comment->contents.data()), comment->contents.size());
-        usize begin = std::min(all.find_first_not_of('\0'), all.size());
-        texts_.built_with = all.substr(begin, std::min(all.find('\0', begin), begin + formats::kKlpMaxText) - begin);
-    }
+    texts.built_with = compiler_of(object_);
     return {};
 }
 
@@ -337,8 +286,8 @@ PackResult<void> Packer::find_used_symbols() {
 // A new global with a name that the image has would leave the image's callers with the old one.
 PackResult<void> Packer::check_global(const ObjectSymbol& symbol, u32 index) {
     if (symbol.binding != STB_GLOBAL || symbol.type == STT_SECTION) return {};
-    bool replaces =
-        std::any_of(functions_.begin(), functions_.end(), [&](const Replaced& one) { return one.new_symbol == index; });
+    bool replaces = std::any_of(contents_.functions.begin(), contents_.functions.end(),
+                                [&](const KlpContents::Function& one) { return one.new_symbol == index; });
     if (replaces || !image_.defines_global(symbol.name)) return {};
     return pack_error(
         fmt::format("{}: {}: defined by the image, too; declare it to use the image's, replace it, or make "
@@ -376,8 +325,8 @@ void Packer::reduce() {
     for (ObjectSection& section : reduced.sections) {
         for (ObjectRelocation& relocation : section.relocations) relocation.symbol = symbol_place[relocation.symbol];
     }
-    for (Replaced& replaced : functions_) replaced.new_symbol = symbol_place[replaced.new_symbol];
-    for (State& state : states_) {
+    for (KlpContents::Function& replaced : contents_.functions) replaced.new_symbol = symbol_place[replaced.new_symbol];
+    for (KlpContents::State& state : contents_.states) {
         for (u32& symbol : state.record.callback) symbol = symbol_place[symbol];
     }
     object_ = std::move(reduced);
@@ -390,92 +339,27 @@ PackResult<void> Packer::find_references() {
         auto position = options_.positions.find(symbol.name);
         VirtAddr address =
             GRAFT_TRY(image_.address_of(symbol.name, position == options_.positions.end() ? 0 : position->second));
-        references_.emplace_back(static_cast<u32>(i), address);
+        contents_.references.emplace_back(static_cast<u32>(i), address);
     }
     return {};
 }
 
-// ---- what is written ------------------------------------------------------------------------------------------------
-
-std::vector<std::byte> Packer::metadata() const {
-    std::vector<std::byte> bytes;
-    // The first round only measures.
-    for (int round = 0; round < 2; ++round) {
-        formats::KlpMetadataWriter writer(bytes, image_.build_id());
-        auto text = [&](KlpTag tag, const std::string& value) {
-            if (!value.empty()) writer.text(tag, value);
-        };
-        text(KlpTag::name, texts_.name);
-        text(KlpTag::set, texts_.set);
-        text(KlpTag::version, texts_.version);
-        text(KlpTag::description, texts_.description);
-        text(KlpTag::fixes, texts_.fixes);
-        text(KlpTag::built_from, fmt::format("{:02x}", fmt::join(image_.build_id(), "")));
-        text(KlpTag::built_with, texts_.built_with);
-        if (endless_) writer.flags(formats::kKlpFlagEndless);
-        for (const Replaced& replaced : functions_) {
-            std::vector<formats::KlpRange> ranges;
-            for (const auto& part : replaced.old_function.parts) ranges.push_back({part.begin, part.bytes});
-            writer.function(replaced.tag, replaced.old_function.name, replaced.old_function.entry,
-                            replaced.old_function.position, replaced.new_symbol, ranges);
-        }
-        for (const State& state : states_) {
-            formats::KlpState record = state.record;
-            record.name = state.name;
-            writer.state(record);
-        }
-        for (auto [symbol, address] : references_) writer.reference(symbol, address);
-        bytes.resize(writer.finish());
-    }
-    return bytes;
-}
-
-PackResult<std::vector<std::byte>> Packer::finish() {
-    std::vector<std::byte> section = metadata();
-    if (auto checked = formats::KlpMetadata::open(section); !checked)
-        return pack_error(fmt::format("{}: the metadata breaks a limit of the format (reason {}, found {}, at most {})",
-                                      object_.path, static_cast<int>(checked.error().reason), checked.error().found,
-                                      checked.error().expected));
-    ObjectSection patch{.name = std::string(formats::kKlpSection),
-                        .type = SHT_PROGBITS,
-                        .flags = 0,
-                        .size = section.size(),
-                        .alignment = 8,
-                        .entry_size = 0,
-                        .contents = std::move(section),
-                        .relocations = {}};
-    object_.sections.push_back(std::move(patch));
-    usize relocation_sections = static_cast<usize>(std::count_if(
-        object_.sections.begin(), object_.sections.end(), [](const auto& one) { return !one.relocations.empty(); }));
-    if (object_.sections.size() + relocation_sections + 3 > formats::kKlpMaxSections ||
-        object_.symbols.size() > formats::kKlpMaxSymbols)
-        return pack_error(fmt::format("{}: {} sections and {} symbols: at most {} and {} are possible", object_.path,
-                                      object_.sections.size(), object_.symbols.size(), formats::kKlpMaxSections,
-                                      formats::kKlpMaxSymbols));
-
-    std::vector<std::byte> file = write_object(object_);
-    auto envelope = formats::encode_klp_envelope({.object_size = file.size(), .key_id = {}, .signature = {}});
-    file.insert(file.end(), envelope.begin(), envelope.end());
-    if (file.size() > formats::kKlpMaxFile)
-        return pack_error(fmt::format("{}: the patch has {} bytes, at most {} are possible", object_.path, file.size(),
-                                      formats::kKlpMaxFile));
-    return file;
-}
+// ---- what is said about it -----------------------------------------------------------------------------------------
 
 PackSummary Packer::summary() const {
-    PackSummary summary{.name = texts_.name,
+    PackSummary summary{.name = contents_.texts.name,
                         .functions = {},
                         .states = {},
                         .holds = 0,
-                        .references = references_.size(),
-                        .endless = endless_};
-    for (const Replaced& replaced : functions_) {
+                        .references = contents_.references.size(),
+                        .endless = contents_.endless};
+    for (const KlpContents::Function& replaced : contents_.functions) {
         if (replaced.tag == KlpTag::hold)
             ++summary.holds;
         else
             summary.functions.push_back(readable(replaced.old_function.name));
     }
-    for (const State& state : states_)
+    for (const KlpContents::State& state : contents_.states)
         summary.states.push_back(fmt::format("{} ({}), version {}{}", state.name, state.record.id, state.record.version,
                                              state.record.is_irreversible() ? ", irreversible" : ""));
     return summary;

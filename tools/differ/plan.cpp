@@ -1,0 +1,249 @@
+#include "tools/differ/plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "tools/differ/names.h"
+
+namespace graft::differ {
+namespace {
+
+bool is_loaders_own(std::string_view name) {
+    return name == "__dso_handle" || name == "__cxa_atexit";
+}
+
+bool is_carriable(const Item& item) {
+    return item.is_function() || item.has_identity() || item.kind == ItemKind::content;
+}
+
+}  // namespace
+
+std::optional<u32> owning_unit(const Comparison& comparison, const std::string& name) {
+    for (u32 unit = 0; unit < comparison.units.size(); ++unit) {
+        const UnitPair& pair = comparison.units[unit];
+        u32 item = pair.baseline.find(name);
+        if (item != 0 && pair.placed[item].address != 0 && !pair.placed[item].elsewhere) return unit;
+    }
+    return std::nullopt;
+}
+
+class Planner {
+public:
+    Planner(Comparison& comparison, Result& result, Plan& plan)
+        : comparison_(comparison), result_(result), plan_(plan) {}
+
+    void make() {
+        find_definitions();
+        for (u32 unit = 0; unit < comparison_.units.size(); ++unit) add_changed(unit);
+        for (u32 unit = 0; unit < comparison_.units.size(); ++unit) add_initialisers(unit);
+        while (!pending_.empty()) {
+            ItemPlace place = pending_.back();
+            pending_.pop_back();
+            follow(place);
+        }
+        sort();
+    }
+
+private:
+    const UnitPair& unit(ItemPlace place) const { return comparison_.units[place.unit]; }
+    void refuse(ItemPlace place, std::string code, std::string subject, std::string reason, std::string advice) {
+        if (!refused_.insert({code, subject}).second) return;
+        result_.refusals.push_back({.code = std::move(code),
+                                    .place = {.file = unit(place).unit->source, .line = 0},
+                                    .subject = std::move(subject),
+                                    .reason = std::move(reason),
+                                    .advice = std::move(advice)});
+    }
+    void find_definitions();
+    void add_changed(u32 unit);
+    void add_initialisers(u32 unit);
+    void add_changed_initialiser(ItemPlace place);
+    void carry(ItemPlace place, u64 replaces, bool initialiser);
+    void follow(ItemPlace place);
+    void sort();
+
+    Comparison& comparison_;
+    Result& result_;
+    Plan& plan_;
+    std::vector<ItemPlace> pending_;
+    std::set<std::pair<std::string, std::string>> refused_;
+};
+
+// The linker would take the first weak definition, or the only strong one.
+void Planner::find_definitions() {
+    for (bool weak : {false, true}) {
+        for (u32 unit = 0; unit < comparison_.units.size(); ++unit) {
+            const UnitObject& patched = comparison_.units[unit].patched;
+            for (u32 i = 1; i < patched.items().size(); ++i) {
+                const Item& item = patched.item(i);
+                if (item.local || item.weak != weak || item.kind == ItemKind::undefined || !is_carriable(item))
+                    continue;
+                auto [other, fresh] = plan_.definitions_.emplace(item.name, ItemPlace{unit, i});
+                for (const std::string& alias : item.aliases) plan_.definitions_.emplace(alias, ItemPlace{unit, i});
+                if (fresh || weak) continue;
+                refuse({unit, i}, "defined-twice", demangled(item.name),
+                       fmt::format("also defined in {}", comparison_.units[other->second.unit].unit->source),
+                       "a program has one definition of it");
+            }
+        }
+    }
+}
+
+void Planner::add_changed(u32 unit) {
+    const UnitPair& pair = comparison_.units[unit];
+    for (u32 i = 1; i < pair.patched.items().size(); ++i) {
+        const Item& item = pair.patched.item(i);
+        if (!item.is_function() || pair.new_changes[i] != ItemChange::changed || is_initialiser(item.name)) continue;
+        u64 entry = comparison_.image_address({unit, i});
+        if (entry == 0) continue;           // not in the image: carried if something needs it
+        if (is_clone(item.name)) continue;  // carried as a new function; its callers change with it
+        if (item.weak) {
+            // Where the image's copy comes from decides what becomes of it.
+            auto owner = owning_unit(comparison_, item.name);
+            bool owner_has_it = owner && comparison_.units[*owner].patched.find(item.name) != 0;
+            if (!owner || (owner_has_it && *owner != unit)) continue;
+            if (!owner_has_it && plan_.definitions_.at(item.name) != ItemPlace{unit, i}) continue;
+        }
+        carry({unit, i}, entry, false);
+    }
+}
+
+// Entries of the array that the start walks: what the baseline's had ran at boot and must not run again.
+void Planner::add_initialisers(u32 unit) {
+    const UnitPair& pair = comparison_.units[unit];
+    for (u32 i = 1; i < pair.patched.items().size(); ++i) {
+        const Item& item = pair.patched.item(i);
+        if (item.kind != ItemKind::table) continue;
+        for (const Reference& reference : item.references) {
+            ItemPlace place{unit, reference.target};
+            const Item& function = pair.patched.item(reference.target);
+            if (function.kind == ItemKind::undefined || !function.is_function()) continue;
+            ItemChange change = pair.new_changes[reference.target];
+            if (change == ItemChange::added)
+                carry(place, 0, true);
+            else if (change == ItemChange::changed)
+                add_changed_initialiser(place);
+        }
+    }
+}
+
+// The compiler puts all of a unit's initialisers into one function.
+void Planner::add_changed_initialiser(ItemPlace place) {
+    const UnitPair& pair = unit(place);
+    for (const Reference& reference : pair.patched.item(place.item).references) {
+        const Item& target = pair.patched.item(reference.target);
+        bool fresh = target.kind == ItemKind::data && pair.new_changes[reference.target] == ItemChange::added &&
+                     comparison_.image_address({place.unit, reference.target}) == 0;
+        if (!fresh) continue;
+        refuse(place, "initialisers-again", demangled(target.name),
+               "is constructed at start together with objects that the running image has, which would be constructed "
+               "again",
+               "make it constinit, a static of the function that uses it, or define it in a new file");
+    }
+}
+
+void Planner::carry(ItemPlace place, u64 replaces, bool initialiser) {
+    auto [known, fresh] = plan_.carried_.emplace(place, static_cast<u32>(comparison_.carried.size()));
+    if (!fresh) {
+        Carried& carried = comparison_.carried[known->second];
+        if (initialiser) carried.initialiser = true;
+        return;
+    }
+    if (replaces != 0) plan_.replaced_.emplace(replaces, place);
+    comparison_.carried.push_back({.place = place, .replaces = replaces, .initialiser = initialiser});
+    pending_.push_back(place);
+}
+
+void Planner::follow(ItemPlace place) {
+    const UnitPair& pair = unit(place);
+    const Item& item = pair.patched.item(place.item);
+    for (const Reference& reference : item.references) {
+        const Item& target = pair.patched.item(reference.target);
+        auto meaning = plan_.meaning({place.unit, reference.target});
+        if (!meaning) {
+            if (target.kind == ItemKind::undefined)
+                refuse(place, "undefined", demangled(target.name),
+                       fmt::format("used by '{}', and neither the image nor the patched files define it",
+                                   demangled(item.name)),
+                       "the linker dropped it from the image if nothing used it: define it in a file of the patch");
+            else
+                refuse(place, "not-in-the-image", demangled(target.name),
+                       fmt::format("used by '{}', and can't be carried by a patch", demangled(item.name)), "");
+            continue;
+        }
+        if (meaning->kind == Meaning::Kind::carried) carry(meaning->place, 0, false);
+    }
+    if (item.undecoded) refuse(place, "undecodable", demangled(item.name), "its code can't be decoded", "");
+    // The image's other users of this name would keep the old one.
+    u64 entry = plan_.replaced_.empty() ? 0 : comparison_.carried[plan_.carried_.at(place)].replaces;
+    if (entry == 0 && !item.local && !item.weak && item.symbol != 0 &&
+        pair.new_changes[place.item] == ItemChange::added && comparison_.image->defines_global(item.name))
+        refuse(place, "name-taken", demangled(item.name), "is new here, but the image has another one of this name",
+               "give it another name, or make it static");
+}
+
+// The same patch whatever the order in which things were found.
+void Planner::sort() {
+    std::ranges::sort(comparison_.carried, {}, &Carried::place);
+    for (u32 i = 0; i < comparison_.carried.size(); ++i) plan_.carried_[comparison_.carried[i].place] = i;
+}
+
+Plan Plan::make(Comparison& comparison, Result& result) {
+    Plan plan;
+    plan.comparison_ = &comparison;
+    Planner(comparison, result, plan).make();
+    return plan;
+}
+
+bool Plan::replaces(ItemPlace patched) const {
+    auto found = carried_.find(patched);
+    return found != carried_.end() && comparison_->carried[found->second].replaces != 0;
+}
+
+std::optional<Meaning> Plan::meaning(ItemPlace patched) const {
+    const UnitPair& pair = comparison_->units[patched.unit];
+    const Item& item = pair.patched.item(patched.item);
+    if (is_loaders_own(item.name)) return Meaning{Meaning::Kind::loader, item.name, 0, {}};
+    if (item.kind == ItemKind::undefined) {
+        // Another unit may bring it; the image may have it under an older name.
+        auto defined = definitions_.find(item.name);
+        if (defined != definitions_.end()) return meaning(defined->second);
+        auto address = comparison_->image->visible(item.name);
+        if (!address) return std::nullopt;
+        if (auto replaced = replaced_.find(address->value); replaced != replaced_.end())
+            return Meaning{Meaning::Kind::carried, {}, 0, replaced->second};
+        return Meaning{Meaning::Kind::image, item.name, address->value, {}};
+    }
+    if (!is_carriable(item)) return std::nullopt;
+    if (item.kind == ItemKind::content) return Meaning{Meaning::Kind::carried, {}, 0, patched};
+    bool changed_clone = is_clone(item.name) && pair.new_changes[patched.item] == ItemChange::changed;
+    u64 address = changed_clone ? 0 : comparison_->image_address(patched);
+    if (address == 0) {
+        auto defined = item.local ? definitions_.end() : definitions_.find(item.name);
+        ItemPlace place = defined == definitions_.end() ? patched : defined->second;
+        return Meaning{Meaning::Kind::carried, {}, 0, place};
+    }
+    if (auto replaced = replaced_.find(address); item.is_function() && replaced != replaced_.end())
+        return Meaning{Meaning::Kind::carried, {}, 0, replaced->second};
+    // The name that the image knows it by: it may have had another one in the baseline, or further ones.
+    std::vector<std::string> names{item.name};
+    names.insert(names.end(), item.aliases.begin(), item.aliases.end());
+    const Item* before = nullptr;
+    if (u32 twin = pair.to_baseline[patched.item]; twin != 0)
+        before = &pair.baseline.item(twin);
+    else if (ItemPlace from = pair.moved_from[patched.item]; from.item != 0)
+        before = &comparison_->old_item(from);
+    if (before) {
+        names.push_back(before->name);
+        names.insert(names.end(), before->aliases.begin(), before->aliases.end());
+    }
+    for (const std::string& name : names) {
+        if (comparison_->image->has_symbol(name, VirtAddr(address)))
+            return Meaning{Meaning::Kind::image, name, address, {}};
+    }
+    return std::nullopt;
+}
+
+}  // namespace graft::differ
