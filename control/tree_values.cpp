@@ -165,6 +165,8 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                     out.append(patch.built_with);
                     break;
                 case PatchAttribute::replaces:
+                    out.append(patch.replaces);
+                    break;
                 case PatchAttribute::unregister:
                 case PatchAttribute::blocking:
                     break;

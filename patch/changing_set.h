@@ -1,5 +1,5 @@
 // ChangingSet: all code in which a task counts as inside a changing function: of each function that the transition
-// changes every version with every part, of each held one its parts, the whole text of the patch that comes or goes,
+// changes every version with every part, of each held one its parts, the whole text of the patches that come and go,
 // and the transition's trampolines. One set serves both directions, so a transition that is turned round keeps it.
 //
 // Invariant: sorted, without overlap, and unchanged from the first live call site to the end of the transition; so any

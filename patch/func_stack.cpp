@@ -2,11 +2,9 @@
 
 namespace graft::patch {
 
-VirtAddr FuncStack::target(const Func* without) {
-    for (Func& func : funcs_) {
-        if (&func != without) return func.new_function;
-    }
-    return original();
+VirtAddr FuncStack::target() {
+    const Func* newest = top();
+    return newest != nullptr && newest->new_function ? newest->new_function : original();
 }
 
 FuncStack* FuncStackTable::find(VirtAddr entry) {

@@ -1,6 +1,10 @@
 // FuncStack: for one old function, the funcs that replace it, newest on top; below the last one lies the original.
 // FuncStackTable finds the stack of a function by its entry: the address is a function's identity.
 //
+// A stack is two deep while a patch and its predecessor of the same set are both there (in the transition between them,
+// and in probation), else one deep. A function that the successor doesn't replace has a no-op func of the successor on
+// top of the predecessor's then, which stands for the original.
+//
 // Invariants: a stack is in the table exactly as long as it isn't empty; a func is on one stack at most.
 // Locking: the registry's lock. The hot path never comes here: call sites and trampolines hold the answer.
 #pragma once
@@ -21,7 +25,7 @@ class FuncStack;
 struct Func {
     Patch* patch = nullptr;
     FunctionInfo old;
-    VirtAddr new_function;
+    VirtAddr new_function;  // null in a no-op
     u64 new_size = 0;
     FuncStack* stack = nullptr;  // null while it is on none
     ListHook hook;
@@ -41,8 +45,8 @@ public:
     VirtAddr entry() const { return entry_; }
     VirtAddr original() const { return entry_ + kCallSiteSize; }
     Func* top() { return funcs_.front(); }
-    // Where a call goes: the newest func but `without` (null: all count), or the original.
-    VirtAddr target(const Func* without);
+    // Where a call goes when no transition runs: the newest func's version, or the original.
+    VirtAddr target();
     List& funcs() { return funcs_; }
 
     ListHook hook;

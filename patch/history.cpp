@@ -24,7 +24,8 @@ void append_end(const HistoryRecord& record, TextBuffer& out) {
 
 std::string_view name_of(HistoryEvent event) {
     constexpr std::array<std::string_view, kHistoryEventCount> kNames = {
-        "refused", "load-started", "unload-started", "turned", "loaded", "unloaded", "lingers", "freed", "stuck"};
+        "refused",  "load-started", "unload-started", "turned",   "loaded",
+        "unloaded", "lingers",      "freed",          "replaced", "stuck"};
     return kNames[static_cast<usize>(event)];
 }
 
@@ -54,6 +55,11 @@ void render(const HistoryRecord& record, TextBuffer& out) {
             out.append("\tplace=", hex(record.place), "\tword=", hex(record.word), "\treferences=", record.references);
             return;
         case HistoryEvent::load_started:
+            if (!record.other.empty()) out.append("\treplaces=", record.other.view());
+            return;
+        case HistoryEvent::replaced:
+            out.append("\tby=", record.other.view());
+            return;
         case HistoryEvent::unload_started:
         case HistoryEvent::freed:
             return;

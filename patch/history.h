@@ -26,15 +26,17 @@ enum class HistoryEvent : u8 {
     unloaded,        // a transition ended with the patch out of force; `turns` odd: a load that was reversed
     lingers,         // unloaded, but something still points into it; place and word say what
     freed,           // its memory is free again
+    replaced,        // `other` has come into force in its place
     stuck,           // all tasks moved, but the call sites can't be settled: refusal says why
 };
-inline constexpr usize kHistoryEventCount = 9;
+inline constexpr usize kHistoryEventCount = 10;
 
 struct HistoryRecord {
     u64 number = 0;  // from 1
     u64 time_ns = 0;
     HistoryEvent event = HistoryEvent::refused;
     Label<200> patch;
+    Label<200> other;         // load_started: the patch that it replaces; replaced: its successor
     Refusal refusal;          // refused, stuck
     u32 turns = 0;            // loaded, unloaded, turned: how often the transition was reversed
     u64 duration_ns = 0;      // loaded, unloaded: since the transition began

@@ -55,7 +55,7 @@ RefusalResult<void> LoadedObject::fill(const Plan& plan) {
     GRAFT_CHECK(relocator.check());
 
     constexpr int kBreakpoint = 0xcc;  // between functions: whoever runs into it stops there
-    std::memset(memory_.text.begin.as<>(), kBreakpoint, memory_.text.size());
+    if (!memory_.text.empty()) std::memset(memory_.text.begin.as<>(), kBreakpoint, memory_.text.size());
     for (u32 i = 0; i < plan.object().section_count(); ++i) {
         if (plan.section(i).area == Area::none) continue;
         auto contents = plan.object().contents(plan.object().section(i));
@@ -64,8 +64,10 @@ RefusalResult<void> LoadedObject::fill(const Plan& plan) {
     }
     relocator.apply();
 
-    auto frames = plan.object().section(plan.frames_section());
-    code_.eh_frame = AddressRange::of(relocator.section_address(plan.frames_section()), frames.size);
+    if (plan.frames_section() != 0) {
+        auto frames = plan.object().section(plan.frames_section());
+        code_.eh_frame = AddressRange::of(relocator.section_address(plan.frames_section()), frames.size);
+    }
     if (plan.has_destructors()) {
         destructors_ = memory_.data.begin + plan.destructors_offset();
         new (destructors_.as<>()) DestructorTable{{0}, plan.destructor_capacity(), 0};
@@ -107,6 +109,7 @@ RefusalResult<void> LoadedObject::list_functions(const Plan& plan) {
 }
 
 RefusalResult<void> LoadedObject::check_frames(const Plan&) {
+    if (code_.text.empty()) return {};
     std::span<const std::byte> staged(code_.eh_frame.begin.as<const std::byte>(), code_.eh_frame.size());
     auto verified = machine_->verify_frames(staged, code_.eh_frame.begin, code_.text, code_.symbols);
     if (!verified) return std::unexpected(refusal_of(verified.error(), code_.patch_name));
@@ -148,6 +151,7 @@ RefusalResult<void> LoadedObject::list_constructors(const Plan& plan) {
 RefusalResult<void> LoadedObject::publish() {
     auto sealed = machine_->seal(memory_);
     if (!sealed) return std::unexpected(refusal_of(sealed.error(), code_.patch_name));
+    if (code_.text.empty()) return {};
     auto registered = machine_->register_code(code_);
     if (!registered) return std::unexpected(refusal_of(registered.error(), code_.patch_name));
     registered_ = true;

@@ -12,10 +12,10 @@ constexpr std::string_view PatchTexts::* kTexts[] = {
     &PatchTexts::fixes, &PatchTexts::built_from, &PatchTexts::built_with};
 
 template <typename T, typename Entry>
-bool has_entry(const RecordArray<T>& sorted, VirtAddr entry, Entry entry_of) {
+const T* find_entry(const RecordArray<T>& sorted, VirtAddr entry, Entry entry_of) {
     auto at = std::lower_bound(sorted.begin(), sorted.end(), entry,
                                [&](const T& item, VirtAddr wanted) { return entry_of(item) < wanted; });
-    return at != sorted.end() && entry_of(*at) == entry;
+    return at != sorted.end() && entry_of(*at) == entry ? at : nullptr;
 }
 
 }  // namespace
@@ -25,9 +25,13 @@ std::string_view name_of(Stage stage) {
     return kNames[static_cast<usize>(stage)];
 }
 
+const Func* Patch::find_func(VirtAddr entry) const {
+    return find_entry(funcs, entry, [](const Func& func) { return func.old.entry; });
+}
+
 bool Patch::claims(VirtAddr entry) const {
-    return has_entry(funcs, entry, [](const Func& func) { return func.old.entry; }) ||
-           has_entry(holds, entry, [](const Hold& hold) { return hold.function.entry; });
+    return find_func(entry) != nullptr ||
+           find_entry(holds, entry, [](const Hold& hold) { return hold.function.entry; }) != nullptr;
 }
 
 bool Patch::set_texts(Machine& machine, const PatchTexts& from) {

@@ -34,11 +34,18 @@ struct Patch {
     RecordArray<Func> funcs;  // sorted by old entry
     RecordArray<Hold> holds;  // sorted by entry
 
+    // The patch of the same set that this one replaces, from load() on until that one is retired; and the other way.
+    Patch* predecessor = nullptr;
+    Patch* successor = nullptr;
+    RecordArray<Func> no_ops;  // for functions that the predecessor replaces and this one doesn't; go with it
+    Label<200> replaces;       // the predecessor's name, also when it has gone
+
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found
     u64 reference_count = 0;
 
     bool is_registered() const { return stage != Stage::loading && stage != Stage::lingering; }
     bool is_in_transition() const { return stage == Stage::appearing || stage == Stage::disappearing; }
+    const Func* find_func(VirtAddr entry) const;
     // Does it replace or hold the function that begins there?
     bool claims(VirtAddr entry) const;
     // Copies the texts; false when there is no memory.

@@ -71,12 +71,17 @@ public:
 
     const Object& object() const { return object_; }
     const formats::KlpMetadata& metadata() const { return metadata_; }
+    // The replace set of the patch when it is loaded as `name`: its own name, unless the file says otherwise.
+    std::string_view set_for(std::string_view name) const {
+        return metadata_.set() == metadata_.name() ? name : metadata_.set();
+    }
     std::span<const PlannedFunc> funcs() const { return funcs_.span(); }     // sorted by old entry
     std::span<const FunctionInfo> holds() const { return holds_.span(); }    // sorted by entry
     std::span<const PlannedState> states() const { return states_.span(); }  // in the order of the metadata
     const PlannedSection& section(u32 index) const { return sections_[index]; }
     const PlannedSymbol& symbol(u32 index) const { return symbols_[index]; }
     u64 size(Area area) const { return sizes_[static_cast<usize>(area)]; }
+    // 0: there is none, and no code either.
     u32 frames_section() const { return frames_section_; }
     bool is_endless() const { return endless_; }
     // The patch refers to its handle: a DestructorTable lies at destructors_offset() of the data area.

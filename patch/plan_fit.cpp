@@ -73,8 +73,6 @@ RefusalResult<FunctionInfo> fit_old_function(const Machine& machine, const forma
 }  // namespace
 
 RefusalResult<void> Plan::fit_functions(Machine& machine, const PlanOptions& options) {
-    if (metadata_.func_count() == 0 && metadata_.state_count() == 0)
-        return refuse(RefusalCode::no_funcs, metadata_.name());
     bool created = funcs_.create(machine, metadata_.func_count()) && holds_.create(machine, metadata_.hold_count()) &&
                    by_new_function_.create(machine, metadata_.func_count());
     if (!created) return refuse(RefusalCode::no_memory, metadata_.name());

@@ -50,7 +50,8 @@ RefusalResult<void> Plan::place_sections(Machine& machine) {
             ++frames;
         }
     }
-    if (frames != 1) return refuse(RefusalCode::no_frames, {}, 0, frames, 1);
+    bool has_code = size(Area::text) != 0;
+    if (frames > 1 || (has_code && frames == 0)) return refuse(RefusalCode::no_frames, {}, 0, frames, 1);
     return {};
 }
 

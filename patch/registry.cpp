@@ -31,15 +31,19 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
         name = plan.metadata().name();
         GRAFT_CHECK(check_name(name));
     }
-    GRAFT_CHECK(check_claims(plan));
+    std::string_view set = plan.set_for(name);
+    Patch* outgoing = find_enabled(set);
+    GRAFT_CHECK(check_set(plan, set));
 
     auto patch = RecordOwner<Patch>::create(machine_);
     if (!patch) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(fill(*patch, plan, name));
-    GRAFT_CHECK(push_funcs(*patch));
-    auto started = start(*patch, true);
+    GRAFT_CHECK(succeed(*patch, outgoing));
+    auto started = push_funcs(*patch);
+    if (started) started = start({Change::Kind::load, patch.get(), outgoing});
     if (!started) {
         pop_funcs(*patch);
+        part_from_predecessor(*patch);
         // Its constructors may have left pointers behind.
         if (patch->object.has_constructors()) {
             ++patch_count_;
@@ -55,9 +59,8 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
 
 RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_view name) {
     const auto& metadata = plan.metadata();
-    std::string_view set = metadata.set() == metadata.name() ? name : metadata.set();
     PatchTexts texts{name,
-                     set,
+                     plan.set_for(name),
                      metadata.version(),
                      metadata.description(),
                      metadata.fixes(),
@@ -82,24 +85,55 @@ RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_v
     return {};
 }
 
+// Makes it the successor of `outgoing` (null: of nothing): what that one replaces and this one doesn't gets a no-op.
+RefusalResult<void> Registry::succeed(Patch& patch, Patch* outgoing) {
+    if (outgoing == nullptr) return {};
+    usize count = 0;
+    for (const Func& func : outgoing->funcs) count += patch.find_func(func.old.entry) == nullptr ? 1 : 0;
+    if (!patch.no_ops.create(machine_, count)) return refuse(RefusalCode::no_memory, patch.texts.name);
+    usize next = 0;
+    for (const Func& func : outgoing->funcs) {
+        if (patch.find_func(func.old.entry) != nullptr) continue;
+        Func& no_op = patch.no_ops[next++];
+        no_op.patch = &patch;
+        no_op.old = func.old;
+    }
+    patch.predecessor = outgoing;
+    outgoing->successor = &patch;
+    patch.replaces.assign(outgoing->texts.name);
+    return {};
+}
+
+void Registry::part_from_predecessor(Patch& patch) {
+    if (patch.predecessor == nullptr) return;
+    for (Func& no_op : patch.no_ops) {
+        if (no_op.stack != nullptr) func_stacks_.remove(machine_, no_op);
+    }
+    patch.no_ops.reset();
+    patch.predecessor->successor = nullptr;
+    patch.predecessor = nullptr;
+}
+
 RefusalResult<void> Registry::push_funcs(Patch& patch) {
-    for (Func& func : patch.funcs) {
-        if (func_stacks_.push(machine_, func)) continue;
-        pop_funcs(patch);
-        return refuse(RefusalCode::no_memory, patch.texts.name);
+    for (auto* funcs : {&patch.funcs, &patch.no_ops}) {
+        for (Func& func : *funcs) {
+            if (!func_stacks_.push(machine_, func)) return refuse(RefusalCode::no_memory, patch.texts.name);
+        }
     }
     return {};
 }
 
 void Registry::pop_funcs(Patch& patch) {
-    for (Func& func : patch.funcs) {
-        if (func.stack != nullptr) func_stacks_.remove(machine_, func);
+    for (auto* funcs : {&patch.funcs, &patch.no_ops}) {
+        for (Func& func : *funcs) {
+            if (func.stack != nullptr) func_stacks_.remove(machine_, func);
+        }
     }
 }
 
 RefusalResult<void> Registry::check_idle() const {
     if (!transition_) return {};
-    return refuse(RefusalCode::transition_running, {}, 0, 0, 0, transition_->patch().texts.name);
+    return refuse(RefusalCode::transition_running, {}, 0, 0, 0, transition_->subject().texts.name);
 }
 
 RefusalResult<void> Registry::check_name(std::string_view name) {
@@ -114,33 +148,47 @@ RefusalResult<void> Registry::check_name(std::string_view name) {
     return {};
 }
 
-RefusalResult<void> Registry::check_claim(const FunctionInfo& function) {
+// Belongs the function to a patch of another set?
+RefusalResult<void> Registry::check_claim(const FunctionInfo& function, std::string_view set) {
     for (Patch& patch : patches_) {
-        if (!patch.claims(function.entry)) continue;
+        if (patch.texts.set == set || !patch.claims(function.entry)) continue;
         return refuse(RefusalCode::function_taken, function.name, function.entry.value, 0, 0, patch.texts.name);
     }
     return {};
 }
 
-RefusalResult<void> Registry::check_claims(const Plan& plan) {
-    for (const PlannedFunc& func : plan.funcs()) GRAFT_CHECK(check_claim(func.old));
-    for (const FunctionInfo& hold : plan.holds()) GRAFT_CHECK(check_claim(hold));
+// Only who replaces a patch or has states may do without functions.
+RefusalResult<void> Registry::check_funcs(const Plan& plan, std::string_view set) {
+    bool does_something = !plan.funcs().empty() || plan.metadata().state_count() != 0;
+    if (does_something || find_enabled(set) != nullptr) return {};
+    return refuse(RefusalCode::no_funcs, plan.metadata().name());
+}
+
+RefusalResult<void> Registry::check_set(const Plan& plan, std::string_view set) {
+    GRAFT_CHECK(check_funcs(plan, set));
+    for (const PlannedFunc& func : plan.funcs()) GRAFT_CHECK(check_claim(func.old, set));
+    for (const FunctionInfo& hold : plan.holds()) GRAFT_CHECK(check_claim(hold, set));
     return {};
 }
 
 // ---- transitions ----------------------------------------------------------------------------------------------------
 
-RefusalResult<void> Registry::start(Patch& patch, bool appearing) {
-    auto transition = GRAFT_TRY(Transition::prepare(machine_, patch, appearing, settled_));
+RefusalResult<void> Registry::start(const Change& change) {
+    auto transition = GRAFT_TRY(Transition::prepare(machine_, change, settled_));
     // Before the first call site is live, so that no task sees an object that isn't made yet.
-    if (appearing) patch.object.run_constructors();
+    if (change.kind == Change::Kind::load) change.incoming->object.run_constructors();
     GRAFT_CHECK(transition->begin());
     transition_ = std::move(transition);
     reported_stuck_ = false;
-    patch.stage = appearing ? Stage::appearing : Stage::disappearing;
-    if (appearing) patch.loaded_ns = transition_->began_ns();
-    record(appearing ? HistoryEvent::load_started : HistoryEvent::unload_started, patch.texts.name);
+    show_direction();
+    if (change.kind == Change::Kind::load) change.incoming->loaded_ns = transition_->began_ns();
+    record_start(change);
     return {};
+}
+
+void Registry::show_direction() {
+    if (Patch* winner = transition_->winner()) winner->stage = Stage::appearing;
+    if (Patch* loser = transition_->loser()) loser->stage = Stage::disappearing;
 }
 
 RefusalResult<void> Registry::unregister(std::string_view name) {
@@ -148,9 +196,9 @@ RefusalResult<void> Registry::unregister(std::string_view name) {
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (patch->stage == Stage::disappearing) return refuse(RefusalCode::already_leaving, name);
-    if (patch->stage == Stage::appearing) return turn(*patch);
+    if (patch->stage == Stage::appearing) return turn();
     GRAFT_CHECK(check_idle());
-    return start(*patch, false);
+    return start({Change::Kind::unload, nullptr, patch});
 }
 
 RefusalResult<void> Registry::reverse(std::string_view name) {
@@ -158,14 +206,14 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
-    return turn(*patch);
+    return turn();
 }
 
-RefusalResult<void> Registry::turn(Patch& patch) {
+RefusalResult<void> Registry::turn() {
     transition_->turn();
     reported_stuck_ = false;
-    patch.stage = transition_->is_appearing() ? Stage::appearing : Stage::disappearing;
-    record(HistoryEvent::turned, patch.texts.name);
+    show_direction();
+    record(HistoryEvent::turned, transition_->subject().texts.name);
     return {};
 }
 
@@ -174,28 +222,27 @@ Completion Registry::complete() {
     if (!transition_) return Completion::nothing;
     if (machine_.tasks_to_move() != 0) return Completion::not_yet;
 
-    Patch& patch = transition_->patch();
     MoveCounts moves = machine_.moves();
     auto settled = transition_->settle();
     if (!settled) {
-        if (!reported_stuck_) record_refusal(HistoryEvent::stuck, patch.texts.name, settled.error());
+        if (!reported_stuck_) record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, settled.error());
         reported_stuck_ = true;
         return Completion::stuck;
     }
     settled_ = transition_->target();
-    bool in_force = transition_->is_appearing();
-    record_end(patch, in_force, *transition_, moves);
+    record_end(*transition_, moves);
+    Patch* winner = transition_->winner();
+    Patch* loser = transition_->loser();
     transition_.reset();
-    finish(patch, in_force);
+    if (winner != nullptr) winner->stage = Stage::enabled;
+    if (loser != nullptr) drop(*loser);
     collect_lingering();
     return Completion::done;
 }
 
-void Registry::finish(Patch& patch, bool in_force) {
-    if (in_force) {
-        patch.stage = Stage::enabled;
-        return;
-    }
+// Out of force for good: off the func stacks, off the list, away from its neighbour of the set.
+void Registry::drop(Patch& patch) {
+    part_from_predecessor(patch.successor != nullptr ? *patch.successor : patch);
     pop_funcs(patch);
     patches_.remove(patch);
     retire(patch);
@@ -204,6 +251,14 @@ void Registry::finish(Patch& patch, bool in_force) {
 Patch* Registry::find_registered(std::string_view name) {
     for (Patch& patch : patches_) {
         if (patch.texts.name == name) return &patch;
+    }
+    return nullptr;
+}
+
+// The patch of the set that is in force; there is one at most.
+Patch* Registry::find_enabled(std::string_view set) {
+    for (Patch& patch : patches_) {
+        if (patch.texts.set == set && patch.stage == Stage::enabled) return &patch;
     }
     return nullptr;
 }

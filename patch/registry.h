@@ -11,14 +11,16 @@
 //   lingering lingering     | unknown_patch  | unknown_patch  | looked at again after each later transition → (none)
 //
 // A turned appearing patch is disappearing and a turned disappearing one is appearing, in the same transition, any
-// number of times. load() makes an appearing patch of a file, or refuses it and leaves everything as it was.
+// number of times. load() makes an appearing patch of a file, or refuses it and leaves everything as it was. A patch of
+// a set that has an enabled one replaces that: the two are in one transition, in opposite stages, and the one that is
+// disappearing in the end is dropped.
 //
 // Invariants
 //   R1  At most one transition runs.
-//   R2  No two patches share a function, be it replaced or held. So in this state of the design a func stack is one
-//   deep. R3  A live call site leads to a trampoline exactly while a transition changes its function, and directly to
-//   the top of
-//       its func stack otherwise; a function with an empty stack has the NOP.
+//   R2  Two patches of different sets share no function, be it replaced or held. Of one set there is one patch, or two
+//       in a transition.
+//   R3  A live call site leads to a trampoline exactly while a transition changes its function, and directly to the top
+//       of its func stack otherwise; a function with an empty stack or a no-op on top has the NOP.
 //   R4  Code, data and records of a patch are released only when it is out of force everywhere: settled, drained,
 //       synchronised, and nothing found that points into it.
 //
@@ -109,25 +111,31 @@ private:
     // registry.cpp
     RefusalResult<void> load_locked(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
     RefusalResult<void> fill(Patch& patch, const Plan& plan, std::string_view name);
+    RefusalResult<void> succeed(Patch& patch, Patch* outgoing);
+    void part_from_predecessor(Patch& patch);
     RefusalResult<void> push_funcs(Patch& patch);
     void pop_funcs(Patch& patch);
-    RefusalResult<void> start(Patch& patch, bool appearing);
-    RefusalResult<void> turn(Patch& patch);
-    void finish(Patch& patch, bool in_force);
+    RefusalResult<void> start(const Change& change);
+    RefusalResult<void> turn();
+    void show_direction();
+    void drop(Patch& patch);
     Patch* find_registered(std::string_view name);
+    Patch* find_enabled(std::string_view set);
     RefusalResult<void> check_idle() const;
     RefusalResult<void> check_name(std::string_view name);
-    RefusalResult<void> check_claim(const FunctionInfo& function);
-    RefusalResult<void> check_claims(const Plan& plan);
+    RefusalResult<void> check_claim(const FunctionInfo& function, std::string_view set);
+    RefusalResult<void> check_funcs(const Plan& plan, std::string_view set);
+    RefusalResult<void> check_set(const Plan& plan, std::string_view set);
     // registry_release.cpp
     void retire(Patch& patch);
     usize collect_lingering();
     void release(Patch& patch);
     // registry_query.cpp
     PatchView view_of(const Patch& patch) const;
-    void record(HistoryEvent event, std::string_view patch);
+    void record(HistoryEvent event, std::string_view patch, std::string_view other = {});
+    void record_start(const Change& change);
     void record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal);
-    void record_end(const Patch& patch, bool in_force, const Transition& transition, const MoveCounts& moves);
+    void record_end(const Transition& transition, const MoveCounts& moves);
     void record_lingering(const Patch& patch);
     void publish(HistoryRecord record);
 

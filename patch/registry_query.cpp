@@ -44,15 +44,12 @@ private:
 };
 
 // Who would hold the transition of this plan?
-void survey(Machine& machine, const Plan& plan, PlanSink& sink) {
+void survey(Machine& machine, const Plan& plan, const Patch* outgoing, PlanSink& sink) {
     PlannedChange change;
-    if (!change.reserve(machine, plan.funcs().size() + plan.holds().size())) {
+    if (!change.create(machine, plan, outgoing)) {
         sink.refusal(Refusal{RefusalCode::no_memory, 0, 0, 0, plan.metadata().name(), {}});
         return;
     }
-    for (const PlannedFunc& func : plan.funcs()) change.add(func.old);
-    for (const FunctionInfo& hold : plan.holds()) change.add(hold);
-    change.close();
     SurveyToPlan to_plan(sink);
     machine.survey(change, to_plan);
 }
@@ -70,7 +67,7 @@ PatchView view_of(const Plan& plan, std::string_view name) {
     const auto& metadata = plan.metadata();
     PatchView view;
     view.name = name;
-    view.set = metadata.set() == metadata.name() ? name : metadata.set();
+    view.set = plan.set_for(name);
     view.version = metadata.version();
     view.description = metadata.description();
     view.fixes = metadata.fixes();
@@ -99,13 +96,18 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
         return;
     }
     if (name.empty()) name = plan->metadata().name();
-    sink.patch(patch::view_of(*plan, name));
+    std::string_view set = plan->set_for(name);
+    Patch* outgoing = find_enabled(set);
+    PatchView view = patch::view_of(*plan, name);
+    if (outgoing != nullptr) view.replaces = outgoing->texts.name;
+    sink.patch(view);
     show_functions(*plan, sink);
     tell(check_idle());
     tell(check_name(name));
-    for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old));
-    for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold));
-    if (!transition_) survey(machine_, *plan, sink);
+    tell(check_funcs(*plan, set));
+    for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old, set));
+    for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold, set));
+    if (!transition_) survey(machine_, *plan, outgoing, sink);
 }
 
 // ---- views ----------------------------------------------------------------------------------------------------------
@@ -115,6 +117,7 @@ PatchView Registry::view_of(const Patch& patch) const {
     PatchView view;
     view.name = patch.texts.name;
     view.set = patch.texts.set;
+    view.replaces = patch.replaces.view();
     view.version = patch.texts.version;
     view.description = patch.texts.description;
     view.fixes = patch.texts.fixes;
@@ -168,7 +171,7 @@ std::optional<TransitionView> Registry::transition() {
     MachineGuard guard(machine_);
     if (!transition_) return std::nullopt;
     TransitionView view;
-    view.patch.assign(transition_->patch().texts.name);
+    view.patch.assign(transition_->subject().texts.name);
     view.appearing = transition_->is_appearing();
     view.turns = transition_->turns();
     view.began_ns = transition_->began_ns();
@@ -185,12 +188,19 @@ usize Registry::read_history(u64 from, std::span<HistoryRecord> out, u64& last) 
     return history_.read(from, out);
 }
 
-void Registry::record(HistoryEvent event, std::string_view patch) {
+void Registry::record(HistoryEvent event, std::string_view patch, std::string_view other) {
     HistoryRecord entry;
     entry.event = event;
     entry.patch.assign(patch);
+    entry.other.assign(other);
     if (transition_) entry.turns = transition_->turns();
     publish(entry);
+}
+
+void Registry::record_start(const Change& change) {
+    auto event = change.kind == Change::Kind::load ? HistoryEvent::load_started : HistoryEvent::unload_started;
+    const Patch* other = change.kind == Change::Kind::load ? change.outgoing : change.incoming;
+    record(event, change.subject().texts.name, other != nullptr ? other->texts.name : std::string_view());
 }
 
 void Registry::record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal) {
@@ -201,14 +211,16 @@ void Registry::record_refusal(HistoryEvent event, std::string_view patch, const 
     publish(entry);
 }
 
-void Registry::record_end(const Patch& patch, bool in_force, const Transition& transition, const MoveCounts& moves) {
+void Registry::record_end(const Transition& transition, const MoveCounts& moves) {
     HistoryRecord entry;
-    entry.event = in_force ? HistoryEvent::loaded : HistoryEvent::unloaded;
-    entry.patch.assign(patch.texts.name);
+    entry.event = transition.is_appearing() ? HistoryEvent::loaded : HistoryEvent::unloaded;
+    entry.patch.assign(transition.subject().texts.name);
     entry.turns = transition.turns();
     entry.duration_ns = machine_.now_ns() - transition.began_ns();
     entry.moves = moves;
     publish(entry);
+    if (transition.change().is_replace() && transition.is_forward())
+        record(HistoryEvent::replaced, transition.loser()->texts.name, transition.winner()->texts.name);
 }
 
 void Registry::record_lingering(const Patch& patch) {

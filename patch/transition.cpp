@@ -22,64 +22,112 @@ Verdict judge(Stack& stack, const ChangingSet& changing) {
     return {Verdict::Kind::clear, {}};
 }
 
+// Calls visit(incoming's func, outgoing's func) for each changed function, by entry; one of the two may be null.
+template <typename Visit>
+void for_each_function(const Change& change, Visit visit) {
+    std::span<const Func> incoming;
+    std::span<const Func> outgoing;
+    if (change.incoming != nullptr) incoming = change.incoming->funcs.span();
+    if (change.outgoing != nullptr) outgoing = change.outgoing->funcs.span();
+    while (!incoming.empty() || !outgoing.empty()) {
+        bool takes_incoming = outgoing.empty() || (!incoming.empty() && incoming[0].old.entry <= outgoing[0].old.entry);
+        bool takes_outgoing = incoming.empty() || (!outgoing.empty() && outgoing[0].old.entry <= incoming[0].old.entry);
+        visit(takes_incoming ? &incoming[0] : nullptr, takes_outgoing ? &outgoing[0] : nullptr);
+        if (takes_incoming) incoming = incoming.subspan(1);
+        if (takes_outgoing) outgoing = outgoing.subspan(1);
+    }
+}
+
+VirtAddr version_of(const Func* func, VirtAddr entry) {
+    if (func != nullptr) return func->new_function;
+    return entry + kCallSiteSize;
+}
+
+void add_parts(ChangingSet& set, const FunctionInfo& function) {
+    for (AddressRange part : function.parts()) set.add(part);
+}
+
+// How many ranges a patch adds to the changing set: the old functions' parts and all its own text.
+usize ranges_of(const Patch* patch) {
+    if (patch == nullptr) return 0;
+    usize count = 1;
+    for (const Func& func : patch->funcs) count += func.old.range_count;
+    for (const Hold& hold : patch->holds) count += hold.function.range_count;
+    return count;
+}
+
+void add_patch(ChangingSet& set, const Patch* patch) {
+    if (patch == nullptr) return;
+    for (const Func& func : patch->funcs) add_parts(set, func.old);
+    for (const Hold& hold : patch->holds) add_parts(set, hold.function);
+    set.add(patch->object.memory().text);
+}
+
 }  // namespace
 
-Transition::Transition(Machine& machine, Patch& patch, bool appearing, Universe settled)
-    : machine_(machine), patch_(patch), in_force_(appearing ? other(settled) : settled), target_(other(settled)) {}
+Transition::Transition(Machine& machine, const Change& change, Universe settled)
+    : machine_(machine), change_(change), forward_(other(settled)), target_(other(settled)) {}
 
 Transition::~Transition() {
     GRAFT_ASSERT(!begun_);
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
 }
 
-RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, Patch& patch, bool appearing,
-                                                           Universe settled) {
-    auto transition = RecordOwner<Transition>::create(machine, machine, patch, appearing, settled);
-    if (!transition) return refuse(RefusalCode::no_memory, patch.texts.name);
+RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, const Change& change, Universe settled) {
+    auto transition = RecordOwner<Transition>::create(machine, machine, change, settled);
+    if (!transition) return refuse(RefusalCode::no_memory, change.subject().texts.name);
     GRAFT_CHECK(transition->make_dispatches());
     GRAFT_CHECK(transition->make_changing_set());
     return transition;
 }
 
+usize Transition::count_functions() const {
+    usize count = 0;
+    for_each_function(change_, [&](const Func*, const Func*) { ++count; });
+    return count;
+}
+
 RefusalResult<void> Transition::make_dispatches() {
-    usize count = patch_.funcs.size();
-    if (!dispatches_.create(machine_, count)) return refuse(RefusalCode::no_memory, patch_.texts.name);
-    if (!changes_.create(machine_, count)) return refuse(RefusalCode::no_memory, patch_.texts.name);
-    for (usize i = 0; i < count; ++i) {
-        Func& func = patch_.funcs[i];
-        Dispatch& dispatch = dispatches_[i];
-        dispatch.entry = func.old.entry;
-        dispatch.version[static_cast<usize>(in_force_)] = func.stack->target(nullptr);
-        dispatch.version[static_cast<usize>(other(in_force_))] = func.stack->target(&func);
-    }
+    std::string_view name = subject().texts.name;
+    usize count = count_functions();
+    if (!dispatches_.create(machine_, count)) return refuse(RefusalCode::no_memory, name);
+    if (!changes_.create(machine_, count)) return refuse(RefusalCode::no_memory, name);
+    // A patch without funcs that replaces nothing has no call site to change.
+    if (count == 0) return {};
+    usize next = 0;
+    for_each_function(change_, [&](const Func* incoming, const Func* outgoing) {
+        Dispatch& dispatch = dispatches_[next++];
+        dispatch.entry = (incoming != nullptr ? incoming : outgoing)->old.entry;
+        dispatch.version[static_cast<usize>(forward_)] = version_of(incoming, dispatch.entry);
+        dispatch.version[static_cast<usize>(other(forward_))] = version_of(outgoing, dispatch.entry);
+    });
     auto trampolines = machine_.make_trampolines(dispatches_.span());
-    if (!trampolines) return std::unexpected(refusal_of(trampolines.error(), patch_.texts.name));
+    if (!trampolines) return std::unexpected(refusal_of(trampolines.error(), name));
     trampolines_ = *trampolines;
     return {};
 }
 
 RefusalResult<void> Transition::make_changing_set() {
-    usize capacity = 2;  // the patch's text, the trampolines
-    for (const Func& func : patch_.funcs) capacity += func.old.range_count;
-    for (const Hold& hold : patch_.holds) capacity += hold.function.range_count;
-    if (!changing_.reserve(machine_, capacity)) return refuse(RefusalCode::no_memory, patch_.texts.name);
+    usize capacity = 1 + ranges_of(change_.incoming) + ranges_of(change_.outgoing);
+    if (!changing_.reserve(machine_, capacity)) return refuse(RefusalCode::no_memory, subject().texts.name);
 
-    for (const Func& func : patch_.funcs) {
-        for (AddressRange part : func.old.parts()) changing_.add(part);
-    }
-    for (const Hold& hold : patch_.holds) {
-        for (AddressRange part : hold.function.parts()) changing_.add(part);
-    }
-    changing_.add(patch_.object.memory().text);
+    add_patch(changing_, change_.incoming);
+    add_patch(changing_, change_.outgoing);
     changing_.add(trampolines_.text);
     changing_.close();
     return {};
 }
 
+RefusalResult<void> Transition::write_sites() {
+    if (changes_.empty()) return {};
+    auto written = machine_.write_sites(changes_.span());
+    if (!written) return std::unexpected(refusal_of(written.error(), subject().texts.name));
+    return {};
+}
+
 RefusalResult<void> Transition::begin() {
     for (usize i = 0; i < dispatches_.size(); ++i) changes_[i] = {dispatches_[i].entry, trampolines_.slot(i)};
-    auto written = machine_.write_sites(changes_.span());
-    if (!written) return std::unexpected(refusal_of(written.error(), patch_.texts.name));
+    GRAFT_CHECK(write_sites());
 
     begun_ = true;
     began_ns_ = machine_.now_ns();
@@ -101,15 +149,14 @@ RefusalResult<void> Transition::settle() {
         bool is_original = target == dispatches_[i].entry + kCallSiteSize;
         changes_[i] = {dispatches_[i].entry, is_original ? VirtAddr() : target};
     }
-    auto written = machine_.write_sites(changes_.span());
-    if (!written) return std::unexpected(refusal_of(written.error(), patch_.texts.name));
+    GRAFT_CHECK(write_sites());
 
     // A task that was stopped inside a trampoline goes on there with the choice still ahead of it, whatever happens to
     // patch states meanwhile; so none may be left in one before a next transition gives the states another meaning.
-    machine_.drain(trampolines_);
+    if (trampolines_.handle != 0) machine_.drain(trampolines_);
     machine_.synchronise();
     machine_.end_transition();
-    machine_.release_trampolines(trampolines_);
+    if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
     trampolines_ = {};
     begun_ = false;
     return {};
@@ -119,8 +166,14 @@ Verdict Transition::examine(Stack& stack) const {
     return judge(stack, changing_);
 }
 
-void PlannedChange::add(const FunctionInfo& function) {
-    for (AddressRange part : function.parts()) changing_.add(part);
+bool PlannedChange::create(Machine& machine, const Plan& plan, const Patch* outgoing) {
+    usize functions = plan.funcs().size() + plan.holds().size();
+    if (!changing_.reserve(machine, functions * kMaxFunctionRanges + ranges_of(outgoing))) return false;
+    for (const PlannedFunc& func : plan.funcs()) add_parts(changing_, func.old);
+    for (const FunctionInfo& hold : plan.holds()) add_parts(changing_, hold);
+    add_patch(changing_, outgoing);
+    changing_.close();
+    return true;
 }
 
 Verdict PlannedChange::examine(Stack& stack) const {

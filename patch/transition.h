@@ -1,4 +1,16 @@
-// Transition: the way of all tasks from one side to the other of a patch that comes or goes.
+// Transition: the way of all tasks from one side to the other, where one patch of a set comes into force, one goes out
+// of force, or both at once.
+//
+//   kind      | incoming          | outgoing          | subject  | afterwards
+//   ----------+-------------------+-------------------+----------+----------------------------------------------
+//   load      | the loaded patch  | none              | incoming | it is in force
+//   load      | the loaded patch  | what the set has  | incoming | it has replaced the other one
+//   unload    | none              | the patch         | outgoing | the original again
+//   rollback  | the dormant one   | its successor     | outgoing | exactly the old set again
+//   rollback  | none              | a first patch     | outgoing | the original again
+//
+// A function counts as changed when either patch replaces it. On each side a call goes to that side's func, or to the
+// original when that side's patch has none; on the side without a patch, to the original.
 //
 //   step              | call sites         | tasks                      | done by
 //   ------------------+--------------------+----------------------------+---------------------------------
@@ -24,17 +36,29 @@
 #include "patch/machine.h"
 #include "patch/memory.h"
 #include "patch/patch.h"
+#include "patch/plan.h"
 #include "patch/refusal.h"
 
 namespace graft::patch {
 
+struct Change {
+    enum class Kind : u8 { load, unload, rollback };
+
+    Kind kind = Kind::load;
+    Patch* incoming = nullptr;
+    Patch* outgoing = nullptr;
+
+    // The patch that it is about.
+    Patch& subject() const { return kind == Kind::load ? *incoming : *outgoing; }
+    bool is_replace() const { return kind == Kind::load && outgoing != nullptr; }
+};
+
 class Transition final : public Examiner {
 public:
-    // The patch's funcs are on their func stacks. `settled` is where all tasks are.
-    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, Patch& patch, bool appearing,
-                                                          Universe settled);
+    // `settled` is where all tasks are.
+    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, const Change& change, Universe settled);
 
-    Transition(Machine& machine, Patch& patch, bool appearing, Universe settled);
+    Transition(Machine& machine, const Change& change, Universe settled);
     Transition(const Transition&) = delete;
     Transition& operator=(const Transition&) = delete;
     ~Transition();
@@ -44,9 +68,15 @@ public:
     // Only when no task is left to move.
     RefusalResult<void> settle();
 
-    Patch& patch() const { return patch_; }
-    // Does it lead to where the patch is in force?
-    bool is_appearing() const { return target_ == in_force_; }
+    const Change& change() const { return change_; }
+    Patch& subject() const { return change_.subject(); }
+    // Does it lead where the change was to lead, not back?
+    bool is_forward() const { return target_ == forward_; }
+    // Does it lead to where the subject is in force?
+    bool is_appearing() const { return is_forward() == (change_.kind == Change::Kind::load); }
+    // The patch that is in force at its end as it leads now, and the one that isn't; either may be missing.
+    Patch* winner() const { return is_forward() ? change_.incoming : change_.outgoing; }
+    Patch* loser() const { return is_forward() ? change_.outgoing : change_.incoming; }
     Universe target() const { return target_; }
     u32 turns() const { return turns_; }
     u64 began_ns() const { return began_ns_; }
@@ -57,28 +87,27 @@ public:
 private:
     RefusalResult<void> make_dispatches();
     RefusalResult<void> make_changing_set();
+    usize count_functions() const;
+    RefusalResult<void> write_sites();
 
     Machine& machine_;
-    Patch& patch_;
-    Universe in_force_;  // tasks on this side see the patch
+    Change change_;
+    Universe forward_;  // tasks on this side see the incoming patch
     Universe target_;
     u32 turns_ = 0;
     u64 began_ns_ = 0;
     bool begun_ = false;
-    RecordArray<Dispatch> dispatches_;
+    RecordArray<Dispatch> dispatches_;  // by entry
     RecordArray<SiteChange> changes_;
     Trampolines trampolines_;
     ChangingSet changing_;
 };
 
-// What of the set a plan needs: the old parts of functions that aren't loaded yet.
+// The changing set of a patch that isn't loaded: of its code there is none yet in which a task could be.
 class PlannedChange final : public Examiner {
 public:
-    [[nodiscard]] bool reserve(Machine& machine, usize functions) {
-        return changing_.reserve(machine, functions * kMaxFunctionRanges);
-    }
-    void add(const FunctionInfo& function);
-    void close() { changing_.close(); }
+    // `outgoing`: the patch that it would replace, or null. False when there is no memory.
+    [[nodiscard]] bool create(Machine& machine, const Plan& plan, const Patch* outgoing);
     Verdict examine(Stack& stack) const override;
 
 private:

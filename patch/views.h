@@ -20,6 +20,7 @@ std::string_view name_of(Stage stage);
 
 struct PatchView {
     std::string_view name, set, version, description, fixes, built_from, built_with;
+    std::string_view replaces;  // the patch that it replaced or, in a plan, would replace; empty: none
     Stage stage = Stage::loading;
     bool enabled = false;  // registered and not on its way out
     bool in_transition = false;

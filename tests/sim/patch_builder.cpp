@@ -88,6 +88,7 @@ Bytes PatchBuilder::metadata() const {
 usize PatchBuilder::write_metadata(std::span<std::byte> out) const {
     formats::KlpMetadataWriter writer(out, build_id);
     if (!name_.empty()) writer.text(formats::KlpTag::name, name_);
+    if (!set.empty()) writer.text(formats::KlpTag::set, set);
     if (more_metadata) more_metadata(writer);
     for (auto& function : functions) {
         std::vector<formats::KlpRange> ranges;

@@ -46,6 +46,7 @@ public:
 
     ObjectBuilder object;
     formats::KlpBuildId build_id{};
+    std::string set;  // empty: none in the metadata
     // Called while the metadata is written, after the name.
     std::function<void(formats::KlpMetadataWriter&)> more_metadata;
     std::function<void(Bytes&)> spoil_metadata;

@@ -66,4 +66,59 @@ protected:
     RecordOwner<Registry> registry;
 };
 
+// Patches of a few functions, and what the registry says of them.
+class PatchRegistryTest : public PatchTest {
+protected:
+    using Bytes = sim::Bytes;
+    using Names = std::initializer_list<const char*>;
+
+    Bytes make(const std::string& name, Names replaced, Names held = {}) {
+        return make_in_set(name, {}, replaced, held);
+    }
+    // An empty `set`: the file names none.
+    Bytes make_in_set(const std::string& name, const std::string& set, Names replaced, Names held = {}) {
+        sim::PatchBuilder builder(image, name);
+        builder.add_function("helper");
+        builder.set = set;
+        for (auto* function : replaced) builder.replace(function);
+        for (auto* function : held) builder.add_hold(image.function(function));
+        return builder.build();
+    }
+    VirtAddr entry(std::string_view name) const { return image.function(name).entry(); }
+    std::vector<std::string> names() {
+        NameCollector collector;
+        registry->visit_patches(collector);
+        return collector.names;
+    }
+    // The events so far, as text.
+    std::string events() {
+        std::vector<HistoryRecord> records(kHistorySize);
+        u64 last = 0;
+        usize count = registry->read_history(1, records, last);
+        EXPECT_EQ(last, count);
+        EXPECT_EQ(machine.history_records, count);
+        std::string text;
+        for (usize i = 0; i < count; ++i) {
+            text += std::string(name_of(records[i].event)) + " " + std::string(records[i].patch.view()) + "\n";
+        }
+        return text;
+    }
+    Stage stage(std::string_view name) {
+        struct Visitor final : PatchVisitor {
+            void patch(const PatchView& view) override { stage = view.stage; }
+            Stage stage = Stage::loading;
+        } visitor;
+        EXPECT_TRUE(registry->visit_patch(name, visitor));
+        return visitor.stage;
+    }
+    void point_into(std::string_view name, sim::StillMachine& at) {
+        struct Visitor final : PatchVisitor {
+            void patch(const PatchView& view) override { text = view.text; }
+            AddressRange text;
+        } visitor;
+        ASSERT_TRUE(registry->visit_patch(name, visitor));
+        at.references.push_back({Reference::Kind::timer, VirtAddr(0x1234), visitor.text.begin.value + 16, 0});
+    }
+};
+
 }  // namespace graft::patch

@@ -8,54 +8,7 @@ using sim::Bytes;
 using sim::PatchBuilder;
 using sim::SimImage;
 
-class PatchRegistry : public PatchTest {
-protected:
-    Bytes make(const std::string& name, std::initializer_list<const char*> replaced,
-               std::initializer_list<const char*> held = {}) {
-        PatchBuilder builder(image, name);
-        builder.add_function("helper");
-        for (auto* function : replaced) builder.replace(function);
-        for (auto* function : held) builder.add_hold(image.function(function));
-        return builder.build();
-    }
-    VirtAddr entry(std::string_view name) const { return image.function(name).entry(); }
-    std::vector<std::string> names() {
-        NameCollector collector;
-        registry->visit_patches(collector);
-        return collector.names;
-    }
-    // The events so far, as text.
-    std::string events() {
-        std::vector<HistoryRecord> records(kHistorySize);
-        u64 last = 0;
-        usize count = registry->read_history(1, records, last);
-        EXPECT_EQ(last, count);
-        EXPECT_EQ(machine.history_records, count);
-        std::string text;
-        for (usize i = 0; i < count; ++i) {
-            text += std::string(name_of(records[i].event)) + " " + std::string(records[i].patch.view()) + "\n";
-        }
-        return text;
-    }
-    Stage stage(std::string_view name) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { stage = view.stage; }
-            Stage stage = Stage::loading;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor));
-        return visitor.stage;
-    }
-    void point_into(std::string_view name, sim::StillMachine& at) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { text = view.text; }
-            AddressRange text;
-        } visitor;
-        ASSERT_TRUE(registry->visit_patch(name, visitor));
-        at.references.push_back({Reference::Kind::timer, VirtAddr(0x1234), visitor.text.begin.value + 16, 0});
-    }
-};
-
-TEST_F(PatchRegistry, LoadsAndUnloads) {
+TEST_F(PatchRegistryTest, LoadsAndUnloads) {
     auto before = machine.ledger();
     Bytes file = make("fix", {"f0", "f1"}, {"f4"});
     ASSERT_TRUE(load(file).has_value());
@@ -78,7 +31,7 @@ TEST_F(PatchRegistry, LoadsAndUnloads) {
     EXPECT_EQ(events(), "load-started fix\nloaded fix\nunload-started fix\nunloaded fix\nfreed fix\n");
 }
 
-TEST_F(PatchRegistry, ReversesALoadAnyNumberOfTimes) {
+TEST_F(PatchRegistryTest, ReversesALoadAnyNumberOfTimes) {
     auto before = machine.ledger();
     Bytes file = make("fix", {"f0"});
     for (u32 turns = 0; turns < 5; ++turns) {
@@ -93,7 +46,7 @@ TEST_F(PatchRegistry, ReversesALoadAnyNumberOfTimes) {
     }
 }
 
-TEST_F(PatchRegistry, ReversesAnUnloadAnyNumberOfTimes) {
+TEST_F(PatchRegistryTest, ReversesAnUnloadAnyNumberOfTimes) {
     auto before = machine.ledger();
     Bytes file = make("fix", {"f0"});
     for (u32 turns = 0; turns < 5; ++turns) {
@@ -109,7 +62,7 @@ TEST_F(PatchRegistry, ReversesAnUnloadAnyNumberOfTimes) {
     }
 }
 
-TEST_F(PatchRegistry, UnregisteringAnAppearingPatchTurnsItsTransition) {
+TEST_F(PatchRegistryTest, UnregisteringAnAppearingPatchTurnsItsTransition) {
     ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
     ASSERT_TRUE(registry->unregister("fix").has_value());
     EXPECT_EQ(registry->complete(), Completion::done);
@@ -117,7 +70,7 @@ TEST_F(PatchRegistry, UnregisteringAnAppearingPatchTurnsItsTransition) {
     EXPECT_EQ(events(), "load-started fix\nturned fix\nunloaded fix\nfreed fix\n");
 }
 
-TEST_F(PatchRegistry, IndependentPatchesComeAndGoInAnyOrder) {
+TEST_F(PatchRegistryTest, IndependentPatchesComeAndGoInAnyOrder) {
     load_fully(make("one", {"f0"}, {"f3"}));
     load_fully(make("two", {"f1"}));
     load_fully(make("three", {"f2"}));
@@ -130,12 +83,12 @@ TEST_F(PatchRegistry, IndependentPatchesComeAndGoInAnyOrder) {
     EXPECT_TRUE(machine.site(entry("f2")));
 }
 
-TEST_F(PatchRegistry, TheGivenNameWins) {
+TEST_F(PatchRegistryTest, TheGivenNameWins) {
     load_fully(make("fix", {"f0"}), "renamed");
     EXPECT_EQ(names(), std::vector<std::string>{"renamed"});
 }
 
-TEST_F(PatchRegistry, LingersAsLongAsSomethingPointsIntoIt) {
+TEST_F(PatchRegistryTest, LingersAsLongAsSomethingPointsIntoIt) {
     load_fully(make("fix", {"f0"}));
     point_into("fix", machine);
     unload_fully("fix");
@@ -168,7 +121,7 @@ TEST_F(PatchRegistry, LingersAsLongAsSomethingPointsIntoIt) {
         "loaded fix-2\nunload-started fix-2\nunloaded fix-2\nfreed fix\nfreed fix-2\n");
 }
 
-TEST_F(PatchRegistry, AWordInThePatchItselfDoesNotHoldIt) {
+TEST_F(PatchRegistryTest, AWordInThePatchItselfDoesNotHoldIt) {
     PatchBuilder builder(image, "fix");
     builder.replace("f0");
     builder.object.add_section(".data.x", elf::kSectionProgram, elf::kFlagAlloc | elf::kFlagWrite, Bytes(16), 8);
@@ -184,7 +137,7 @@ TEST_F(PatchRegistry, AWordInThePatchItselfDoesNotHoldIt) {
     EXPECT_EQ(machine.ledger().patch_bytes, 0u);
 }
 
-TEST_F(PatchRegistry, LingersWhenItsConstructorsLeftAPointerAndTheLoadFailed) {
+TEST_F(PatchRegistryTest, LingersWhenItsConstructorsLeftAPointerAndTheLoadFailed) {
     PatchBuilder builder(image, "fix");
     builder.replace("f0");
     u32 list = builder.object.add_section(".init_array", elf::kSectionInitArray, elf::kFlagAlloc | elf::kFlagWrite,
@@ -200,7 +153,7 @@ TEST_F(PatchRegistry, LingersWhenItsConstructorsLeftAPointerAndTheLoadFailed) {
     EXPECT_EQ(machine.ledger().patch_bytes, 0u);
 }
 
-TEST_F(PatchRegistry, StaysInTransitionWhenACallSiteCannotBeSettled) {
+TEST_F(PatchRegistryTest, StaysInTransitionWhenACallSiteCannotBeSettled) {
     ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
     machine.foreign_sites.insert(entry("f0"));
     EXPECT_EQ(registry->complete(), Completion::stuck);
@@ -212,7 +165,7 @@ TEST_F(PatchRegistry, StaysInTransitionWhenACallSiteCannotBeSettled) {
     EXPECT_EQ(stage("fix"), Stage::enabled);
 }
 
-TEST_F(PatchRegistry, ShowsItsFunctions) {
+TEST_F(PatchRegistryTest, ShowsItsFunctions) {
     load_fully(make("fix", {"f2", "f0"}, {"f5"}));
     struct Visitor final : FunctionVisitor {
         void function(const FunctionView& view) override { views.push_back(view); }
@@ -233,18 +186,21 @@ TEST_F(PatchRegistry, ShowsItsFunctions) {
 
 class PlanCollector final : public PlanSink {
 public:
-    void patch(const PatchView& view) override { name = view.name; }
+    void patch(const PatchView& view) override {
+        name = view.name;
+        replaces = view.replaces;
+    }
     void function(const FunctionView& view) override { functions.emplace_back(view.name); }
     void holder(u64 task, Verdict::Kind) override { holders.push_back(task); }
     void refusal(const Refusal& refusal) override { refusals.push_back(refusal.code); }
 
-    std::string name;
+    std::string name, replaces;
     std::vector<std::string> functions;
     std::vector<u64> holders;
     std::vector<RefusalCode> refusals;
 };
 
-TEST_F(PatchRegistry, PlansWithoutChangingAnything) {
+TEST_F(PatchRegistryTest, PlansWithoutChangingAnything) {
     load_fully(make("fix", {"f0"}, {"f1"}));
     auto before = machine.ledger();
     PlanCollector fits;
@@ -252,9 +208,15 @@ TEST_F(PatchRegistry, PlansWithoutChangingAnything) {
     EXPECT_EQ(fits.name, "other");
     EXPECT_EQ(fits.functions, (std::vector<std::string>{"f3", "f4"}));
     EXPECT_TRUE(fits.refusals.empty());
+    EXPECT_EQ(fits.replaces, "");
+
+    PlanCollector replacing;
+    registry->plan(make_in_set("fix-2", "fix", {"f0", "f1"}), {}, {}, replacing);
+    EXPECT_EQ(replacing.replaces, "fix");
+    EXPECT_TRUE(replacing.refusals.empty());
 
     PlanCollector conflicts;
-    registry->plan(make("fix", {"f1", "f3"}, {"f0"}), {}, {}, conflicts);
+    registry->plan(make_in_set("fix", "other", {"f1", "f3"}, {"f0"}), {}, {}, conflicts);
     EXPECT_EQ(conflicts.refusals, (std::vector<RefusalCode>{RefusalCode::name_taken, RefusalCode::function_taken,
                                                             RefusalCode::function_taken}));
 
@@ -266,7 +228,7 @@ TEST_F(PatchRegistry, PlansWithoutChangingAnything) {
 }
 
 // At each place where the machine can fail, it does, once.
-TEST_F(PatchRegistry, RecoversFromAFailureAtEachPlace) {
+TEST_F(PatchRegistryTest, RecoversFromAFailureAtEachPlace) {
     PatchBuilder builder(image, "fix");
     builder.replace("f0");
     builder.replace("f1");
@@ -302,7 +264,7 @@ TEST_F(PatchRegistry, RecoversFromAFailureAtEachPlace) {
     EXPECT_EQ(machine.ledger(), before);
 }
 
-TEST_F(PatchRegistry, ALoadDuringATransitionNamesWhatRuns) {
+TEST_F(PatchRegistryTest, ALoadDuringATransitionNamesWhatRuns) {
     ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
     auto refused = load(make("other", {"f1"}));
     ASSERT_FALSE(refused.has_value());
