@@ -5,10 +5,12 @@
 
 #include <fmt/format.h>
 
+#include "formats/klp_declare.h"
 #include "tools/differ/equality.h"
 #include "tools/differ/names.h"
 #include "tools/differ/pairing.h"
 #include "tools/differ/placing.h"
+#include "tools/patch/declarations.h"
 
 namespace graft::differ {
 namespace {
@@ -16,6 +18,10 @@ namespace {
 PackResult<UnitObject> read_unit(const std::string& path) {
     if (path.empty()) return UnitObject::none(path);
     return UnitObject::read(GRAFT_TRY(tools::read_file(path)), path);
+}
+
+PackResult<std::shared_ptr<const DebugInfo>> read_debug_info(const UnitObject& unit) {
+    return std::make_shared<const DebugInfo>(GRAFT_TRY(DebugInfo::read(unit.object())));
 }
 
 bool is_compared(const Item& item) {
@@ -142,6 +148,31 @@ private:
 
 }  // namespace
 
+namespace {
+
+SourcePlace place_of(const DebugInfo& debug, const Item& item, const std::string& source) {
+    CodePlace where{.section = item.section, .offset = item.offset};
+    if (item.is_function()) {
+        if (const DebugFunction* function = debug.function_at(where); function && function->place.known())
+            return function->place;
+    } else if (const DebugVariable* variable = debug.variable_at(where); variable && variable->place.known()) {
+        return variable->place;
+    }
+    return {.file = source, .line = 0};
+}
+
+}  // namespace
+
+SourcePlace Comparison::old_place(ItemPlace place) const {
+    const UnitPair& pair = units[place.unit];
+    return place_of(*pair.baseline_debug, pair.baseline.item(place.item), pair.unit->source);
+}
+
+SourcePlace Comparison::new_place(ItemPlace place) const {
+    const UnitPair& pair = units[place.unit];
+    return place_of(*pair.patched_debug, pair.patched.item(place.item), pair.unit->source);
+}
+
 u64 Comparison::image_address(ItemPlace place) const {
     const UnitPair& pair = units[place.unit];
     if (u32 twin = pair.to_baseline[place.item]; twin != 0) return pair.placed[twin].address;
@@ -152,12 +183,48 @@ u64 Comparison::image_address(ItemPlace place) const {
     return address ? address->value : 0;
 }
 
+namespace {
+
+// States that the unit declares. Other declarations belong into hand-written patches.
+PackResult<void> read_states(Comparison& comparison, u32 unit, Result& result) {
+    const UnitPair& pair = comparison.units[unit];
+    const Object& object = pair.patched.object();
+    if (!object.section(formats::kDeclarationSection)) return {};
+    for (const tools::Declared& declared : GRAFT_TRY(tools::read_declarations(object))) {
+        if (declared.kind != formats::DeclarationKind::state) {
+            result.refusals.push_back({.code = "declaration",
+                                       .place = {.file = pair.unit->source, .line = 0},
+                                       .subject = tools::kind_name(declared.kind),
+                                       .reason = "is declared in the source, as in a hand-written patch",
+                                       .advice =
+                                           "a diff says by its changes what it replaces, and the rest by options; "
+                                           "only states (GRAFT_STATE) are declared"});
+            continue;
+        }
+        std::vector<tools::KlpContents::State> others;
+        for (const DeclaredState& other : comparison.states) others.push_back(other.state);
+        DeclaredState state{.unit = unit, .state = {}, .callbacks = {}};
+        state.state = GRAFT_TRY(tools::make_state(pair.unit->source, declared, others));
+        for (usize i = 0; i < state.callbacks.size(); ++i) {
+            if (u32 symbol = state.state.record.callback[i]; symbol != 0)
+                state.callbacks[i] =
+                    pair.patched.at(object.symbols[symbol].section, static_cast<i64>(object.symbols[symbol].value));
+        }
+        comparison.states.push_back(std::move(state));
+    }
+    return {};
+}
+
+}  // namespace
+
 PackResult<void> find_changes(Comparison& comparison, Result& result) {
     for (const Unit& unit : comparison.request->units) {
         UnitPair pair;
         pair.unit = &unit;
         pair.baseline = GRAFT_TRY(read_unit(unit.baseline));
         pair.patched = GRAFT_TRY(read_unit(unit.patched));
+        pair.baseline_debug = GRAFT_TRY(read_debug_info(pair.baseline));
+        pair.patched_debug = GRAFT_TRY(read_debug_info(pair.patched));
         GRAFT_CHECK(place_baseline(pair, *comparison.map, *comparison.image));
         Pairing pairing = pair_items(pair.baseline, pair.patched);
         pair.to_patched = std::move(pairing.to_patched);
@@ -166,6 +233,7 @@ PackResult<void> find_changes(Comparison& comparison, Result& result) {
         refuse_unpairable(pair, pairing, result);
         compare_items(pair);
         comparison.units.push_back(std::move(pair));
+        GRAFT_CHECK(read_states(comparison, static_cast<u32>(comparison.units.size() - 1), result));
     }
     Moves(comparison, result).find();
     return {};

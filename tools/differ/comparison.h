@@ -4,14 +4,18 @@
 // stand and before anything is emitted; it adds refusals, warnings, holds (decisions of kind held) and reasons.
 #pragma once
 
+#include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tools/differ/debug_info.h"
 #include "tools/differ/differ.h"
 #include "tools/differ/link_map.h"
 #include "tools/differ/unit_object.h"
 #include "tools/patch/image.h"
+#include "tools/patch/klp_file.h"
 
 namespace graft::differ {
 
@@ -48,6 +52,8 @@ struct UnitPair {
     const Unit* unit = nullptr;
     UnitObject baseline;
     UnitObject patched;
+    std::shared_ptr<const DebugInfo> baseline_debug;  // never null
+    std::shared_ptr<const DebugInfo> patched_debug;
     std::vector<u32> to_patched;          // by baseline item; 0 = none. Content isn't paired
     std::vector<u32> to_baseline;         // by patched item
     std::vector<Placement> placed;        // by baseline item
@@ -58,6 +64,13 @@ struct UnitPair {
 
     bool is_new() const { return unit->baseline.empty(); }
     bool goes_on() const { return unit->patched.empty(); }
+};
+
+// A state that a patched unit declares (patch/author.h).
+struct DeclaredState {
+    u32 unit = 0;
+    tools::KlpContents::State state;                          // callbacks are symbols of the unit's patched object
+    std::array<u32, formats::kKlpCallbackCount> callbacks{};  // the items that they are, 0 = none
 };
 
 // A patched item that the patch carries.
@@ -71,13 +84,17 @@ struct Comparison {
     const Request* request = nullptr;
     const tools::Image* image = nullptr;
     const LinkMap* map = nullptr;
-    std::vector<UnitPair> units;   // in the request's order
+    std::vector<UnitPair> units;  // in the request's order
+    std::vector<DeclaredState> states;
     std::vector<Carried> carried;  // in the order of `place`
 
     const Item& old_item(ItemPlace place) const { return units[place.unit].baseline.item(place.item); }
     const Item& new_item(ItemPlace place) const { return units[place.unit].patched.item(place.item); }
     // Where the image has what a patched item is; 0 when it doesn't have it.
     u64 image_address(ItemPlace patched) const;
+    // Where it is defined; the unit's source without a line when the debug information doesn't say.
+    SourcePlace old_place(ItemPlace place) const;
+    SourcePlace new_place(ItemPlace place) const;
 };
 
 }  // namespace graft::differ

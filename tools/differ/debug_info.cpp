@@ -24,14 +24,12 @@ bool is_debug(const ObjectSection& section) {
 }
 
 // An address that tells section and offset apart.
-PackResult<u64> value_of(const tools::Object& object, const ObjectSection& section,
-                         const ObjectRelocation& relocation) {
+u64 value_of(const tools::Object& object, const ObjectRelocation& relocation) {
     const tools::ObjectSymbol& symbol = object.symbols[relocation.symbol];
     u64 value = symbol.value + static_cast<u64>(relocation.addend);
     bool in_code = !symbol.is_undefined() && !symbol.is_special() && !is_debug(object.sections[symbol.section]);
-    if (in_code && value >> kSectionShift != 0)
-        return pack_error(fmt::format("{}: {}+{:#x}: refers to a place outside a section", object.path, section.name,
-                                      relocation.offset));
+    // A base address with a folded index may lie before its section; nothing is found there.
+    if (in_code && value >> kSectionShift != 0) return 0;
     return in_code ? (u64{symbol.section} << kSectionShift) + value : value;
 }
 
@@ -42,7 +40,7 @@ PackResult<void> relocate(const tools::Object& object, ObjectSection& section) {
             width > section.contents.size() - relocation.offset)
             return pack_error(fmt::format("{}: {}+{:#x}: relocation type {} isn't understood in debug information",
                                           object.path, section.name, relocation.offset, relocation.type));
-        u64 value = GRAFT_TRY(value_of(object, section, relocation));
+        u64 value = value_of(object, relocation);
         std::memcpy(section.contents.data() + relocation.offset, &value, width);
     }
     section.relocations.clear();

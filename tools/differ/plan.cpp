@@ -14,6 +14,8 @@ bool is_loaders_own(std::string_view name) {
     return name == "__dso_handle" || name == "__cxa_atexit";
 }
 
+constexpr i64 kBehindSite = 5;  // from a function's entry [patch/author.h original()]
+
 bool is_carriable(const Item& item) {
     return item.is_function() || item.has_identity() || item.kind == ItemKind::content;
 }
@@ -38,6 +40,7 @@ public:
         find_definitions();
         for (u32 unit = 0; unit < comparison_.units.size(); ++unit) add_changed(unit);
         for (u32 unit = 0; unit < comparison_.units.size(); ++unit) add_initialisers(unit);
+        for (const DeclaredState& state : comparison_.states) add_callbacks(state);
         while (!pending_.empty()) {
             ItemPlace place = pending_.back();
             pending_.pop_back();
@@ -51,7 +54,7 @@ private:
     void refuse(ItemPlace place, std::string code, std::string subject, std::string reason, std::string advice) {
         if (!refused_.insert({code, subject}).second) return;
         result_.refusals.push_back({.code = std::move(code),
-                                    .place = {.file = unit(place).unit->source, .line = 0},
+                                    .place = comparison_.new_place(place),
                                     .subject = std::move(subject),
                                     .reason = std::move(reason),
                                     .advice = std::move(advice)});
@@ -60,6 +63,7 @@ private:
     void add_changed(u32 unit);
     void add_initialisers(u32 unit);
     void add_changed_initialiser(ItemPlace place);
+    void add_callbacks(const DeclaredState& state);
     void carry(ItemPlace place, u64 replaces, bool initialiser);
     void follow(ItemPlace place);
     void sort();
@@ -137,10 +141,23 @@ void Planner::add_changed_initialiser(ItemPlace place) {
         bool fresh = target.kind == ItemKind::data && pair.new_changes[reference.target] == ItemChange::added &&
                      comparison_.image_address({place.unit, reference.target}) == 0;
         if (!fresh) continue;
-        refuse(place, "initialisers-again", demangled(target.name),
+        refuse({place.unit, reference.target}, "initialisers-again", demangled(target.name),
                "is constructed at start together with objects that the running image has, which would be constructed "
                "again",
                "make it constinit, a static of the function that uses it, or define it in a new file");
+    }
+}
+
+void Planner::add_callbacks(const DeclaredState& state) {
+    for (u32 item : state.callbacks) {
+        if (item == 0) continue;
+        ItemPlace place{state.unit, item};
+        if (comparison_.image_address(place) == 0)
+            carry(place, 0, false);
+        else
+            refuse(place, "bad-callback", demangled(comparison_.new_item(place).name),
+                   fmt::format("is a callback of state '{}', but a function of the image", state.state.name),
+                   "a callback is a function that the diff adds");
     }
 }
 
@@ -161,7 +178,7 @@ void Planner::follow(ItemPlace place) {
     const Item& item = pair.patched.item(place.item);
     for (const Reference& reference : item.references) {
         const Item& target = pair.patched.item(reference.target);
-        auto meaning = plan_.meaning({place.unit, reference.target});
+        auto meaning = plan_.meaning(comparison_.carried[plan_.carried_.at(place)], reference);
         if (!meaning) {
             if (target.kind == ItemKind::undefined)
                 refuse(place, "undefined", demangled(target.name),
@@ -177,8 +194,8 @@ void Planner::follow(ItemPlace place) {
     }
     if (item.undecoded) refuse(place, "undecodable", demangled(item.name), "its code can't be decoded", "");
     // The image's other users of this name would keep the old one.
-    u64 entry = plan_.replaced_.empty() ? 0 : comparison_.carried[plan_.carried_.at(place)].replaces;
-    if (entry == 0 && !item.local && !item.weak && item.symbol != 0 &&
+    bool replaces = comparison_.carried[plan_.carried_.at(place)].replaces != 0;
+    if (!replaces && !item.local && !item.weak && item.symbol != 0 &&
         pair.new_changes[place.item] == ItemChange::added && comparison_.image->defines_global(item.name))
         refuse(place, "name-taken", demangled(item.name), "is new here, but the image has another one of this name",
                "give it another name, or make it static");
@@ -202,19 +219,17 @@ bool Plan::replaces(ItemPlace patched) const {
     return found != carried_.end() && comparison_->carried[found->second].replaces != 0;
 }
 
-std::optional<Meaning> Plan::meaning(ItemPlace patched) const {
+std::optional<Meaning> Plan::meaning(ItemPlace patched, i64 offset) const {
     const UnitPair& pair = comparison_->units[patched.unit];
     const Item& item = pair.patched.item(patched.item);
     if (is_loaders_own(item.name)) return Meaning{Meaning::Kind::loader, item.name, 0, {}};
     if (item.kind == ItemKind::undefined) {
         // Another unit may bring it; the image may have it under an older name.
         auto defined = definitions_.find(item.name);
-        if (defined != definitions_.end()) return meaning(defined->second);
+        if (defined != definitions_.end()) return meaning(defined->second, offset);
         auto address = comparison_->image->visible(item.name);
         if (!address) return std::nullopt;
-        if (auto replaced = replaced_.find(address->value); replaced != replaced_.end())
-            return Meaning{Meaning::Kind::carried, {}, 0, replaced->second};
-        return Meaning{Meaning::Kind::image, item.name, address->value, {}};
+        return in_image(address->value, offset, {item.name});
     }
     if (!is_carriable(item)) return std::nullopt;
     if (item.kind == ItemKind::content) return Meaning{Meaning::Kind::carried, {}, 0, patched};
@@ -225,25 +240,33 @@ std::optional<Meaning> Plan::meaning(ItemPlace patched) const {
         ItemPlace place = defined == definitions_.end() ? patched : defined->second;
         return Meaning{Meaning::Kind::carried, {}, 0, place};
     }
-    if (auto replaced = replaced_.find(address); item.is_function() && replaced != replaced_.end())
-        return Meaning{Meaning::Kind::carried, {}, 0, replaced->second};
-    // The name that the image knows it by: it may have had another one in the baseline, or further ones.
+    // The image may know it by a name that it had in the baseline.
     std::vector<std::string> names{item.name};
-    names.insert(names.end(), item.aliases.begin(), item.aliases.end());
-    const Item* before = nullptr;
-    if (u32 twin = pair.to_baseline[patched.item]; twin != 0)
-        before = &pair.baseline.item(twin);
-    else if (ItemPlace from = pair.moved_from[patched.item]; from.item != 0)
-        before = &comparison_->old_item(from);
-    if (before) {
-        names.push_back(before->name);
-        names.insert(names.end(), before->aliases.begin(), before->aliases.end());
-    }
+    auto add = [&](const Item& other) {
+        names.push_back(other.name);
+        names.insert(names.end(), other.aliases.begin(), other.aliases.end());
+    };
+    add(item);
+    if (u32 twin = pair.to_baseline[patched.item]; twin != 0) add(pair.baseline.item(twin));
+    if (ItemPlace from = pair.moved_from[patched.item]; from.item != 0) add(comparison_->old_item(from));
+    return in_image(address, offset, names);
+}
+
+std::optional<Meaning> Plan::in_image(u64 address, i64 offset, const std::vector<std::string>& names) const {
+    auto replaced = replaced_.find(address);
+    if (replaced != replaced_.end() && offset != kBehindSite)
+        return Meaning{Meaning::Kind::carried, {}, 0, replaced->second};
     for (const std::string& name : names) {
         if (comparison_->image->has_symbol(name, VirtAddr(address)))
             return Meaning{Meaning::Kind::image, name, address, {}};
     }
     return std::nullopt;
+}
+
+std::optional<Meaning> Plan::meaning(const Carried& carried, const Reference& reference) const {
+    // Only code takes the address behind a call site; in a jump table it is a label.
+    bool from_code = comparison_->new_item(carried.place).is_function();
+    return meaning({carried.place.unit, reference.target}, from_code ? reference.target_offset : 0);
 }
 
 }  // namespace graft::differ

@@ -30,13 +30,17 @@ public:
     // Fills comparison.carried. What can't be planned is refused in `result`.
     static Plan make(Comparison& comparison, Result& result);
 
-    // What a patched item of a unit means for the patch; nothing when that was refused.
-    std::optional<Meaning> meaning(ItemPlace patched) const;
+    // What a reference of a carried item means; nothing when that was refused.
+    std::optional<Meaning> meaning(const Carried& carried, const Reference& reference) const;
     // Does the patch replace the function that this patched item is?
     bool replaces(ItemPlace patched) const;
 
 private:
     friend class Planner;
+
+    // The place behind the call site of a changed function is that of the image's function: graft::patch::original().
+    std::optional<Meaning> meaning(ItemPlace patched, i64 offset) const;
+    std::optional<Meaning> in_image(u64 address, i64 offset, const std::vector<std::string>& names) const;
 
     const Comparison* comparison_ = nullptr;
     std::map<ItemPlace, u32> carried_;              // → index in comparison.carried
