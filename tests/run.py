@@ -26,7 +26,7 @@ GTEST_PLAN = re.compile(r"^\[=+\] Running (\d+) tests? from")
 GTEST = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ([\w/]+\.[\w/]+)(?: \(\d+ ms\))?$")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\0]")
 SHOWN_LINES = 60
-MEASURED = ("unwind", "torture", "bench")
+MEASURED = ("unwind", "torture", "bench", "corpus")
 
 
 class Suite:
