@@ -54,7 +54,7 @@ build/compile_commands.json build/clang/compile_commands.json &: build/image/fla
 
 # ---- measuring targets ----------------------------------------------------------------------------------------------
 
-.PHONY: patchable unwind sim torture fuzz link bench
+.PHONY: patchable unwind sim torture model fuzz link bench
 
 patchable: $(IMAGE) build/tools/imagetables  ## which functions can't be patched, and why
 	@build/tools/imagetables patchable $<
@@ -73,6 +73,10 @@ SEED ?=
 torture: build/test-torture.elf build/test-torture/patches/pair.klp build/graft  ## load, unload, reverse under busy tasks (CYCLES SMP SEED)
 	@$(MEASURE) torture build/graft --timeout 14400 run $< --smp $(SMP) --module $(word 2,$^) \
 	    --append "$(QUIET_IMAGE) patches=manual cycles=$(CYCLES) seed=$(or $(SEED),$$RANDOM)"
+
+MODEL_TASKS ?= 3
+model:  ## every state of the models of transitions and text writes, with SPIN (MODEL_TASKS)
+	@$(MEASURE) model python3 tests/model/run.py --tasks $(MODEL_TASKS)
 
 RUNS ?= 1000000
 TARGET ?= all
