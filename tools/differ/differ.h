@@ -77,6 +77,15 @@ enum class DecisionKind : u8 {
 };
 std::string_view decision_name(DecisionKind kind);
 
+// Where a changed function first differs: what `--why` shows.
+struct FirstDifference {
+    SourcePlace place;   // of the new instruction; of the old one when the new function has no line for it
+    std::string before;  // the old instruction, "call f(int)"; empty when the old function ended there
+    std::string after;   // the new one
+    std::vector<std::string>
+        inlined;  // what that code comes from, outermost first: "'clamp(int)' at kernel/log.cpp:12"
+};
+
 // About one function. A function of several units (inline) has one decision, with the first unit that has it.
 struct Decision {
     DecisionKind kind = DecisionKind::unchanged;
@@ -88,7 +97,8 @@ struct Decision {
     u64 entry = 0;       // its address in the image, 0 if it has none
     u64 old_size = 0;    // bytes in the baseline, 0 if new
     u64 new_size = 0;    // bytes in the patch, 0 if not carried
-    bool endless = false;  // has no way out
+    bool endless = false;              // has no way out
+    FirstDifference first_difference;  // of a changed one
 };
 
 // Something that cannot be done live. One refusal is enough for there to be no patch.
