@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/result.h"
@@ -54,12 +55,14 @@ enum class ErrorNumber : u32 {
     too_large = 27,
     no_room = 28,
     protocol = 71,
+    in_progress = 115,  // no refusal: see later()
     gone = 116,
 };
 
 struct ControlError {
     ErrorNumber number = ErrorNumber::invalid;
     FixedText<240> text;
+    u64 ticket = 0;  // in_progress
 };
 
 template <typename T>
@@ -71,6 +74,21 @@ std::unexpected<ControlError> refuse(ErrorNumber number, const Parts&... parts) 
     error.number = number;
     error.text.compose(parts...);
     return std::unexpected(error);
+}
+
+// Neither done nor refused: the request goes on, and the system's outcome() of this ticket answers it when it is
+// decided. Whoever passes errors on passes this on as well, up to the server, which keeps the request until then.
+inline std::unexpected<ControlError> later(u64 ticket) {
+    ControlError error;
+    error.number = ErrorNumber::in_progress;
+    error.text.assign("in progress");
+    error.ticket = ticket;
+    return std::unexpected(error);
+}
+
+template <typename T>
+bool is_later(const ControlResult<T>& result) {
+    return !result && result.error().number == ErrorNumber::in_progress;
 }
 
 inline std::unexpected<ControlError> refuse_memory() {

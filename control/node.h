@@ -6,10 +6,12 @@
 // for as long as it likes, and nothing dangles.
 //
 // One Tree object serves one client and is not synchronised; what lies behind it may change at any time. Context: task.
-// No operation waits: a read that has nothing to give yet says so and is repeated later.
+// No operation waits: a read that has nothing to give yet says so and is repeated later; a write, sync, close or remove
+// that isn't decided yet says later(), and outcome() has the answer.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -68,6 +70,9 @@ public:
     virtual ControlResult<std::unique_ptr<File>> open(NodeId file, Access access) = 0;
     virtual ControlResult<NodeId> create(NodeId directory, std::string_view name) = 0;
     virtual ControlResult<void> remove(NodeId node) = 0;
+
+    // Nothing while the request with this ticket isn't decided.
+    virtual std::optional<ControlResult<void>> outcome(u64 ticket) = 0;
 
     // The client is gone: whatever it had begun is dropped.
     virtual void reset() = 0;

@@ -153,6 +153,11 @@ void PatchSystem::visit_lingering(FunctionRef<System::LingeringVisit> visit) {
     registry_.visit_lingering(visitor);
 }
 
+// Every request is decided at once.
+std::optional<ControlResult<void>> PatchSystem::outcome(u64) {
+    return ControlResult<void>();
+}
+
 ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const LoadRequest& request) {
     auto result = registry_.load(file, request.name, {.allow_endless = request.allow_endless});
     if (!result) return refuse_as(request.name, result.error());

@@ -19,6 +19,7 @@ public:
     bool visit_functions(u64 patch, FunctionRef<void(const patch::FunctionView&)> visit) override;
     void visit_lingering(FunctionRef<LingeringVisit> visit) override;
 
+    std::optional<ControlResult<void>> outcome(u64 ticket) override;
     ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) override;
     ControlResult<void> unregister(u64 patch) override;
     ControlResult<void> reverse(u64 patch) override;

@@ -45,6 +45,7 @@ void Server::reset() {
 
 void Server::drop_session() {
     for (WaitingRead& read : waiting_) read.in_use = false;
+    for (Undecided& undecided : undecided_) undecided.in_use = false;
     fids_.clear();
     tree_.reset();
 }
@@ -122,6 +123,11 @@ void Server::poll() {
         compact_output();
         if (read(waiting.tag, Tread{waiting.fid, waiting.offset, waiting.count})) waiting.in_use = false;
     }
+    for (Undecided& undecided : undecided_) {
+        if (!undecided.in_use || !has_room_for_reply()) continue;
+        compact_output();
+        answer_decided(undecided);
+    }
 }
 
 // ---- Messages
@@ -157,12 +163,51 @@ void Server::dispatch(u16 tag, const Body& request) {
         if (!read(tag, *request_to_read)) keep_waiting(tag, *request_to_read);
         return;
     }
-    send_reply(tag, answer(request));
+    Reply reply = answer(request);
+    if (is_later(reply)) return keep_undecided(tag, request, reply.error().ticket);
+    send_reply(tag, reply);
 }
 
 bool Server::is_waiting(u16 tag) const {
-    return std::any_of(waiting_.begin(), waiting_.end(),
-                       [&](const WaitingRead& read) { return read.in_use && read.tag == tag; });
+    auto has_tag = [&](const auto& kept) { return kept.in_use && kept.tag == tag; };
+    return std::any_of(waiting_.begin(), waiting_.end(), has_tag) ||
+           std::any_of(undecided_.begin(), undecided_.end(), has_tag);
+}
+
+// What was asked for goes on, also when there is no place to keep who asked.
+void Server::keep_undecided(u16 tag, const Body& request, u64 ticket) {
+    Undecided kept{true, tag, ticket, Type::rwstat, 0};
+    if (auto* write = std::get_if<Twrite>(&request)) {
+        kept.reply = Type::rwrite;
+        kept.written = static_cast<u32>(write->data.size());
+    } else if (std::get_if<Tclunk>(&request) != nullptr) {
+        kept.reply = Type::rclunk;
+    } else if (std::get_if<Tremove>(&request) != nullptr) {
+        kept.reply = Type::rremove;
+    }
+    for (Undecided& place : undecided_) {
+        if (place.in_use) continue;
+        place = kept;
+        return;
+    }
+    send_reply(tag, refuse(ErrorNumber::busy, "too many undecided requests: at most ", kMaxUndecided));
+}
+
+void Server::answer_decided(Undecided& undecided) {
+    auto outcome = tree_.outcome(undecided.ticket);
+    if (!outcome) return;
+    undecided.in_use = false;
+    if (!*outcome) return send_error(undecided.tag, outcome->error());
+    switch (undecided.reply) {
+        case Type::rwrite:
+            return send(undecided.tag, Rwrite{undecided.written});
+        case Type::rclunk:
+            return send(undecided.tag, Rclunk{});
+        case Type::rremove:
+            return send(undecided.tag, Rremove{});
+        default:
+            return send(undecided.tag, Rwstat{});
+    }
 }
 
 // Callers have made sure of the room.

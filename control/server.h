@@ -2,7 +2,7 @@
 // and decides nothing.
 //
 // The stream's owner hands in what has arrived (receive) and sends what is to be sent (output). No call waits: a read
-// that has nothing to give yet is kept as data and answered by a later poll().
+// that has nothing to give yet, and a change that isn't decided yet, are kept as data and answered by a later poll().
 //
 //   - Tversion starts over: all fids are dropped, as if the client had gone and come again.
 //   - A malformed message of a sound size is answered with an error; one of an impossible size leaves nothing to go on
@@ -34,7 +34,8 @@ struct ServerLimits {
 
 class Server {
 public:
-    static constexpr usize kMaxWaiting = 16;  // reads that wait for more
+    static constexpr usize kMaxWaiting = 16;    // reads that wait for more
+    static constexpr usize kMaxUndecided = 16;  // changes
 
     explicit Server(Tree& tree, const ServerLimits& limits = {});
     Server(const Server&) = delete;
@@ -69,6 +70,15 @@ private:
         u32 count = 0;
     };
 
+    // A write, clunk, remove or sync whose answer comes later.
+    struct Undecided {
+        bool in_use = false;
+        u16 tag = 0;
+        u64 ticket = 0;
+        formats::ninep::Type reply{};
+        u32 written = 0;
+    };
+
     bool has_room_for_reply() const;
     void compact_output();
     void check_size();
@@ -78,6 +88,8 @@ private:
     void send(u16 tag, const Body& body);
     void send_error(u16 tag, const ControlError& error);
     void send_reply(u16 tag, const Reply& reply);
+    void keep_undecided(u16 tag, const Body& request, u64 ticket);
+    void answer_decided(Undecided& undecided);
     void break_off(std::string_view reason);
     void drop_session();
 
@@ -112,6 +124,7 @@ private:
     Quota quota_;
     FidTable fids_;
     std::array<WaitingRead, kMaxWaiting> waiting_{};
+    std::array<Undecided, kMaxUndecided> undecided_{};
 
     std::unique_ptr<std::byte[]> in_;
     usize in_size_ = 0;    // bytes of the current message that have arrived

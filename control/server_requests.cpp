@@ -106,6 +106,9 @@ Server::Reply Server::flush(const Tflush& request) {
     for (WaitingRead& read : waiting_) {
         if (read.in_use && read.tag == request.old_tag) read.in_use = false;
     }
+    for (Undecided& undecided : undecided_) {
+        if (undecided.in_use && undecided.tag == request.old_tag) undecided.in_use = false;
+    }
     return Body{Rflush{}};
 }
 

@@ -3,11 +3,13 @@
 //
 // Patches are named here by an id: a number below kIdLimit that is not given to another patch when one goes. Views are
 // valid during the visit that hands them out; a visitor neither sleeps nor calls the system. What a request changes has
-// begun when it returns, and has not ended: nothing here waits for a transition.
+// begun when it returns, and has not ended: nothing here waits for a transition. A request that waits for a callback to
+// begin says later(); outcome() then has its answer.
 //
 // Implementations do their own locking. Context: task.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -65,6 +67,9 @@ public:
     using LingeringVisit = void(u64 id, std::string_view name, std::span<const patch::Reference> places);
     virtual void visit_lingering(FunctionRef<LingeringVisit> visit) = 0;
 
+    // The answer of a request that said later(), any number of times; nothing while it isn't decided. Whoever serves
+    // the tree is woken when it is.
+    virtual std::optional<ControlResult<void>> outcome(u64 ticket) = 0;
     virtual ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) = 0;
     virtual ControlResult<void> unregister(u64 patch) = 0;
     virtual ControlResult<void> reverse(u64 patch) = 0;

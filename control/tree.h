@@ -32,6 +32,7 @@ public:
     ControlResult<std::unique_ptr<File>> open(NodeId file, Access access) override;
     ControlResult<NodeId> create(NodeId directory, std::string_view name) override;
     ControlResult<void> remove(NodeId node) override;
+    std::optional<ControlResult<void>> outcome(u64 ticket) override { return system_.outcome(ticket); }
     void reset() override;
     void note(std::string_view text) override { system_.note(text); }
 

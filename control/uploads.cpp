@@ -37,7 +37,9 @@ public:
         Upload* upload = GRAFT_TRY(find());
         is_closed_ = true;
         upload->is_open = false;
-        bool was_told = upload->state == Upload::State::refused;
+        // Whoever asked for the load gets its answer; this is for who didn't.
+        bool is_told = upload->state == Upload::State::loading && uploads_.is_decided(*upload);
+        bool was_told = is_told || upload->state == Upload::State::refused;
         auto result = was_told ? ControlResult<void>() : uploads_.finish(*upload);
         if (upload->kind == Upload::Kind::patch || !result) uploads_.remove(id_);
         return result;
@@ -152,6 +154,8 @@ ControlResult<void> Uploads::finish(Upload& upload) {
             break;
         case Upload::State::loaded:
             return {};
+        case Upload::State::loading:
+            return later(upload.ticket);
         case Upload::State::broken:
             return refuse(ErrorNumber::invalid, upload.file_name.view(), " has not arrived whole and is not used");
         case Upload::State::refused:
@@ -167,7 +171,15 @@ ControlResult<void> Uploads::load(Upload& upload) {
     if (result) result = system_.load(upload.bytes.view(), request);
     upload.bytes.release();
     upload.state = result ? Upload::State::loaded : Upload::State::refused;
+    if (is_later(result)) {
+        upload.state = Upload::State::loading;
+        upload.ticket = result.error().ticket;
+    }
     return result;
+}
+
+bool Uploads::is_decided(const Upload& upload) {
+    return system_.outcome(upload.ticket).has_value();
 }
 
 // The options are used up, be they good or not.

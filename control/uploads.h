@@ -25,6 +25,7 @@ struct Upload {
     enum class State : u8 {
         receiving,
         broken,   // a write was refused: what arrived isn't what the client has
+        loading,  // its bytes are gone; `ticket` will tell
         loaded,   // its bytes are gone
         refused,  // the same
     };
@@ -35,6 +36,7 @@ struct Upload {
     Kind kind = Kind::patch;
     State state = State::receiving;
     bool is_open = false;
+    u64 ticket = 0;  // loading
     FixedText<kMaxNodeName> file_name;
     ByteBuffer bytes;
 
@@ -58,6 +60,8 @@ public:
     ControlResult<void> write(Upload& upload, u64 offset, std::span<const std::byte> bytes);
     // Loads a patch that hasn't been loaded yet.
     ControlResult<void> finish(Upload& upload);
+    // Of one that is loading.
+    bool is_decided(const Upload& upload);
 
     template <typename Visit>
     void visit(Visit visit) const {

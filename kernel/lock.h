@@ -20,6 +20,7 @@ enum class LockRank : u8 {
     timers,     // pending deadlines; held while sleepers are woken
     run_queue,  // a processor's ready tasks; held across the context switch
     mapping,    // page tables; needs pages for them
+    shadow,     // shadow variables; nothing is called with it held
     heap,       // objects; needs pages for slabs
     pages,      // page frames
     log,        // the log ring; innermost, so that everybody may log but those who hold a run queue (see log.h)

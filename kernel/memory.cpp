@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "kernel/image.h"
 #include "kernel/lock.h"
+#include "kernel/shadow.h"
 
 namespace graft::kernel {
 
@@ -163,6 +164,7 @@ void* heap_allocate(usize size, usize alignment) {
 }
 
 void heap_release(void* memory) {
+    note_freed_object(memory);  // before somebody else can get the address
     heap.with([&](Heap& all) { all.release(memory); });
 }
 

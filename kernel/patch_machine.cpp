@@ -10,8 +10,10 @@
 #include "kernel/image.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/patch_callbacks.h"
 #include "kernel/patch_memory.h"
 #include "kernel/patch_worker.h"
+#include "kernel/shadow.h"
 
 namespace graft::kernel {
 
@@ -164,6 +166,16 @@ void PatchMachine::unregister_code(const patch::PatchCode& code) {
 
 void PatchMachine::call(VirtAddr function, u64 argument) {
     function.as<void(u64)>()(argument);
+}
+
+void PatchMachine::start_callback(const patch::CallbackCall& call) {
+    kernel::start_callback(call);
+}
+std::optional<patch::CallbackEnd> PatchMachine::callback_end() {
+    return kernel::callback_end();
+}
+usize PatchMachine::count_shadow(u64 state) {
+    return shadow_store().count(state);
 }
 
 u64 PatchMachine::now_ns() const {

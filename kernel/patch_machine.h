@@ -39,6 +39,10 @@ public:
     void unregister_code(const patch::PatchCode& code) override;
     void call(VirtAddr function, u64 argument) override;
 
+    void start_callback(const patch::CallbackCall& call) override;
+    std::optional<patch::CallbackEnd> callback_end() override;
+    usize count_shadow(u64 state) override;
+
     patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
     void release_trampolines(const patch::Trampolines& trampolines) override;
     patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;

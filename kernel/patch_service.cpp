@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/patch_callbacks.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_moves.h"
 #include "kernel/patch_worker.h"
@@ -69,6 +70,7 @@ void start_patch_service() {
     GRAFT_ASSERT(memory);
     registry = new (memory) patch::Registry(machine);
     start_patch_worker(complete, nullptr);
+    start_callback_task();
 }
 
 bool add_boot_patch(std::string_view name, std::span<const std::byte> file) {

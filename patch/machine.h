@@ -192,6 +192,25 @@ protected:
     ~ReferenceSink() = default;
 };
 
+// ---- callbacks of states
+// ---------------------------------------------------------------------------------------------
+
+struct CallbackCall {
+    enum class Kind : u8 {
+        may_refuse,  // i32(u64): what it returns is CallbackEnd::value
+        plain,       // void(u64)
+        end_shadow,  // ends all shadow variables of the id, `function` for each (void(void*), or null); value: how many
+    };
+    Kind kind = Kind::plain;
+    VirtAddr function;
+    u64 state = 0;  // the id
+};
+
+struct CallbackEnd {
+    i64 value = 0;
+    bool faulted = false;  // it was stopped, and the fault contained
+};
+
 // ---- the machine ----------------------------------------------------------------------------------------------------
 
 enum class LogLevel : u8 { debug, info, warning, error };
@@ -238,6 +257,13 @@ public:
     // Calls a void function of sealed, registered patch code: a constructor (which ignores the argument) or a recorded
     // destructor with its object.
     virtual void call(VirtAddr function, u64 argument) = 0;
+
+    // -- callbacks: one at a time, in a task of their own, without the registry's lock. When it has returned, the
+    // machine has its worker call Registry::complete(). Doesn't fail, and doesn't wait.
+    virtual void start_callback(const CallbackCall& call) = 0;
+    // What became of the one that was started last; nothing while it runs.
+    [[nodiscard]] virtual std::optional<CallbackEnd> callback_end() = 0;
+    [[nodiscard]] virtual usize count_shadow(u64 state) = 0;
 
     // -- dispatch
     [[nodiscard]] virtual MachineResult<Trampolines> make_trampolines(std::span<const Dispatch> dispatches) = 0;

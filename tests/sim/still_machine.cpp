@@ -172,6 +172,38 @@ void StillMachine::unregister_code(const PatchCode& code) {
     if (registered_.erase(&code) == 0) violation("code is unregistered that isn't registered");
 }
 
+void StillMachine::start_callback(const patch::CallbackCall& call) {
+    using Kind = patch::CallbackCall::Kind;
+    if (!locked_) violation("callback started without the lock");
+    if (callback_runs()) violation("a callback started while another one runs");
+    const patch::PatchCode* code = call.function ? code_at(call.function) : nullptr;
+    if (code == nullptr && (call.function || call.kind != Kind::end_shadow))
+        violation("a callback that is nobody's code");
+    std::string name = call.kind == Kind::end_shadow ? "shadow " + std::to_string(call.state) : "nobody";
+    if (code != nullptr && call.kind != Kind::end_shadow) {
+        for (auto& symbol : code->symbols) {
+            if (symbol.address == call.function) name = symbol.name;
+        }
+    }
+    callbacks.push_back(name);
+    callback_ = call;
+    callback_end_.reset();
+    if (!hold_callbacks) end_callback({.value = refusing_callbacks.contains(name) ? -1 : 0});
+}
+
+void StillMachine::end_callback(patch::CallbackEnd end) {
+    if (callback_.kind == patch::CallbackCall::Kind::end_shadow) {
+        end.value = static_cast<i64>(count_shadow(callback_.state));
+        shadow_variables.erase(callback_.state);
+    }
+    callback_end_ = end;
+}
+
+usize StillMachine::count_shadow(u64 state) {
+    auto at = shadow_variables.find(state);
+    return at == shadow_variables.end() ? 0 : at->second;
+}
+
 void StillMachine::call(VirtAddr function, u64 argument) {
     calls.push_back({function, argument});
     if (!image_.range().contains(function) && !is_live_text(function)) violation("code is called that isn't there");

@@ -55,6 +55,9 @@ public:
     patch::MachineResult<void> register_code(const patch::PatchCode& code) override;
     void unregister_code(const patch::PatchCode& code) override;
     void call(VirtAddr function, u64 argument) override;
+    void start_callback(const patch::CallbackCall& call) override;
+    std::optional<patch::CallbackEnd> callback_end() override { return callback_end_; }
+    usize count_shadow(u64 state) override;
     patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
     void release_trampolines(const patch::Trampolines& trampolines) override;
     patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
@@ -89,6 +92,15 @@ public:
     std::vector<std::string> log_lines;
     std::set<VirtAddr> foreign_sites;  // entries at which a debugger left a breakpoint
     u64 history_records = 0;
+
+    // A callback as the core started it, by the name of its function in the patch: "callback_7_0"; "shadow 7" for the
+    // end of shadow variables.
+    std::vector<std::string> callbacks;
+    bool hold_callbacks = false;               // they run on until end_callback()
+    std::set<std::string> refusing_callbacks;  // names of those that refuse
+    std::map<u64, usize> shadow_variables;     // by state
+    bool callback_runs() const { return !callback_end_.has_value(); }
+    void end_callback(patch::CallbackEnd end = {});
     std::vector<std::string> violations;  // misuse of the contract by the core
 
 protected:
@@ -113,6 +125,8 @@ protected:
     const patch::Examiner* examiner_ = nullptr;
     patch::Universe target_ = patch::Universe::zero;
     patch::MoveCounts moves_{};
+    std::optional<patch::CallbackEnd> callback_end_ = patch::CallbackEnd{};  // nothing while one runs
+    patch::CallbackCall callback_;
 
 private:
     std::map<void*, usize> records_;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstring>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,16 @@ public:
     std::string refuse_load;         // a load is refused with this text
     std::string symbols = "ffffffff80201000\tfunction\t16\t1\tmain\n";
     u64 next_id = 1;
+    bool decide_later = false;            // loads and unloads wait until their outcome is put into `outcomes`
+    std::map<u64, std::string> outcomes;  // by ticket: "" or why it was refused
+    u64 last_ticket = 0;
+
+    std::optional<ControlResult<void>> outcome(u64 ticket) override {
+        auto at = outcomes.find(ticket);
+        if (at == outcomes.end()) return std::nullopt;
+        if (at->second.empty()) return ControlResult<void>();
+        return ControlResult<void>(refuse(ErrorNumber::invalid, at->second));
+    }
 
     u64 add_patch(std::string name) {
         patches.push_back({next_id,
@@ -132,6 +144,7 @@ public:
         loads.push_back(std::string(request.name) + " " + std::to_string(file.size()) +
                         (request.allow_endless ? " allow_endless" : ""));
         loaded_bytes.assign(reinterpret_cast<const char*>(file.data()), file.size());
+        if (decide_later) return later(++last_ticket);
         if (!refuse_load.empty()) return refuse(ErrorNumber::invalid, refuse_load);
         add_patch(std::string(request.name));
         return {};
@@ -139,6 +152,7 @@ public:
     ControlResult<void> unregister(u64 id) override {
         FakePatch* patch = find(id);
         if (patch == nullptr) return refuse(ErrorNumber::gone, "the patch is gone");
+        if (decide_later) return later(++last_ticket);
         history.push_back("unloaded " + patch->name);
         std::erase_if(patches, [&](const FakePatch& other) { return other.id == id; });
         return {};

@@ -179,6 +179,97 @@ TEST_F(TreeTest, UploadLoadsAtTheClunkWithoutASync) {
     EXPECT_EQ(system.loads, (Names{"fix 5"}));
 }
 
+TEST_F(TreeTest, AnUndecidedSyncIsAnsweredWhenItIsDecided) {
+    system.decide_later = true;
+    ASSERT_EQ(upload(1, "fix.klp", "patch"), "");
+    EXPECT_EQ(sync(1), "no answer");
+    server.poll();
+    EXPECT_FALSE(client.receive());
+    EXPECT_EQ(client.cat("version"), "<error: tag 1 is in use>") << "the request holds its tag";
+    auto other = client.call(np::Tstat{0}, 2);
+    ASSERT_TRUE(other && other->get<np::Rstat>()) << "others are served meanwhile";
+    system.outcomes[1] = "";
+    server.poll();
+    auto answer = client.receive();
+    ASSERT_TRUE(answer && answer->get<np::Rwstat>());
+    EXPECT_EQ(answer->message.tag, 1);
+    server.poll();
+    EXPECT_FALSE(client.receive()) << "once";
+    EXPECT_EQ(clunk(1), "");
+    EXPECT_EQ(system.loads.size(), 1u);
+    EXPECT_EQ(tree.quota().used(), 0u);
+}
+
+TEST_F(TreeTest, AnUndecidedSyncCarriesTheRefusalToo) {
+    system.decide_later = true;
+    ASSERT_EQ(upload(1, "fix.klp", "patch"), "");
+    EXPECT_EQ(sync(1), "no answer");
+    system.outcomes[1] = "its pre_patch refused";
+    server.poll();
+    auto answer = client.receive();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->error(), "its pre_patch refused");
+    EXPECT_EQ(clunk(1), "") << "it has been told";
+}
+
+TEST_F(TreeTest, AnUndecidedClunkWaitsToo) {
+    system.decide_later = true;
+    ASSERT_EQ(upload(1, "fix.klp", "patch"), "");
+    client.send(np::Twstat{1, np::Stat::dont_touch()}, 7);
+    client.send(np::Tclunk{1}, 8);
+    server.poll();
+    EXPECT_FALSE(client.receive());
+    system.outcomes[1] = "no";
+    server.poll();
+    auto first = client.receive();
+    auto second = client.receive();
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(first->message.tag, 7);
+    EXPECT_EQ(first->error(), "no");
+    EXPECT_EQ(second->message.tag, 8);
+    EXPECT_EQ(second->error(), "no");
+    EXPECT_EQ(client.try_call(np::Tstat{1}), "fid 1 is not in use");
+    EXPECT_EQ(tree.quota().used(), 0u);
+}
+
+TEST_F(TreeTest, UndecidedWritesAndRemovalsWait) {
+    system.add_patch("fix");
+    system.decide_later = true;
+    ASSERT_EQ(client.open(1, "livepatch/fix/unregister", np::kOpenWrite), "");
+    EXPECT_EQ(client.write(1, 0, "1\n"), "no answer");
+    client.send(np::Twalk{0, 2, 2, {"livepatch", "fix"}}, 2);
+    ASSERT_TRUE(client.receive().has_value());
+    client.send(np::Tremove{2}, 3);
+    EXPECT_FALSE(client.receive());
+    system.outcomes[1] = "";
+    server.poll();
+    auto written = client.receive();
+    ASSERT_TRUE(written && written->get<np::Rwrite>());
+    EXPECT_EQ(written->get<np::Rwrite>()->count, 2u);
+    system.outcomes[2] = "";
+    server.poll();
+    auto removed = client.receive();
+    ASSERT_TRUE(removed && removed->get<np::Rremove>());
+    EXPECT_EQ(removed->message.tag, 3);
+}
+
+TEST_F(TreeTest, NobodyIsToldWhoHasGivenUp) {
+    system.decide_later = true;
+    ASSERT_EQ(upload(1, "fix.klp", "patch"), "");
+    client.send(np::Twstat{1, np::Stat::dont_touch()}, 7);
+    ASSERT_EQ(client.try_call(np::Tflush{7}), "");
+    system.outcomes[1] = "";
+    server.poll();
+    EXPECT_FALSE(client.receive());
+    client.attach();
+    ASSERT_EQ(upload(1, "other.klp", "patch"), "");
+    client.send(np::Tclunk{1}, 7);
+    server.reset();
+    system.outcomes[2] = "";
+    server.poll();
+    EXPECT_FALSE(client.receive()) << "the client has gone";
+}
+
 TEST_F(TreeTest, TheSyncCarriesTheRefusal) {
     system.refuse_load = "wrong build";
     ASSERT_EQ(upload(1, "fix.klp", "patch"), "");

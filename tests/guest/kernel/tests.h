@@ -35,6 +35,11 @@ const char* statics_have_guards();
 const char* serial_loopback();
 inline bool use_second_port = false;  // set before the tests run: the port isn't the control link's
 
+const char* shadow_variables_are_made_once();
+const char* shadow_variables_are_ended_once();
+const char* shadow_variables_without_interrupts();
+const char* shadow_variables_go_with_heap_objects();
+
 const char* patch_memory_has_the_right_access();
 const char* released_patch_addresses_stay_away();
 const char* image_functions_are_known();

@@ -1,0 +1,96 @@
+#include "kernel/patch_callbacks.h"
+
+#include "base/assert.h"
+#include "kernel/lock.h"
+#include "kernel/patch_worker.h"
+#include "kernel/shadow.h"
+#include "kernel/task.h"
+
+namespace graft::kernel {
+
+namespace {
+
+struct CallbackDesk {
+    bool is_asked = false;
+    patch::CallbackCall call;
+    std::optional<patch::CallbackEnd> end;
+};
+
+constinit SpinLock desk_lock{LockRank::wait};
+constinit CallbackDesk desk;              // desk_lock
+constinit Task* callback_task = nullptr;  // constant after start_callback_task(); never ends
+
+i64 run(const patch::CallbackCall& call) {
+    switch (call.kind) {
+        case patch::CallbackCall::Kind::may_refuse:
+            return call.function.as<i32(u64)>()(call.state);
+        case patch::CallbackCall::Kind::plain:
+            call.function.as<void(u64)>()(call.state);
+            return 0;
+        case patch::CallbackCall::Kind::end_shadow:
+            return static_cast<i64>(shadow_store().end_all(call.state, call.function.as<void(void*)>()));
+    }
+    return 0;
+}
+
+bool take_call(patch::CallbackCall& call) {
+    SpinGuard<IrqSave> guard(desk_lock);
+    if (!desk.is_asked) return false;
+    desk.is_asked = false;
+    call = desk.call;
+    // A word into the patch; from here on only this task's stack has it.
+    desk.call = {};
+    return true;
+}
+
+void report(i64 value) {
+    SpinGuard<IrqSave> guard(desk_lock);
+    desk.end = patch::CallbackEnd{.value = value};
+}
+
+// A function of its own, so that nothing of a callback stays on the stack of a task that waits for the next one.
+[[gnu::noinline]] bool run_one() {
+    patch::CallbackCall call;
+    if (!take_call(call)) return false;
+    report(run(call));
+    return true;
+}
+
+[[gnu::noinline]] void callback_round() {
+    if (run_one())
+        wake_patch_worker();
+    else
+        park();
+}
+
+void callback_loop(void*) {
+    for (;;) callback_round();
+}
+
+}  // namespace
+
+void start_callback_task() {
+    TaskOptions options;
+    options.name = "patch-callbacks";
+    options.stack_size = 64 * 1024;
+    auto handle = create_task(callback_loop, nullptr, options);
+    GRAFT_ASSERT(handle);
+    callback_task = &handle->task();
+}
+
+void start_callback(const patch::CallbackCall& call) {
+    {
+        SpinGuard<IrqSave> guard(desk_lock);
+        desk.call = call;
+        desk.is_asked = true;
+        desk.end.reset();
+    }
+    unpark(*callback_task);
+}
+
+std::optional<patch::CallbackEnd> callback_end() {
+    SpinGuard<IrqSave> guard(desk_lock);
+    return desk.end;
+}
+
+}  // namespace graft::kernel

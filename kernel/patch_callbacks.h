@@ -1,0 +1,20 @@
+// The task in which the callbacks of patches' states run, one after the other, and in which shadow variables that a
+// state leaves behind are ended. It is a task like any other: it moves, and a callback may sleep. When one has
+// returned, the patch worker is woken; nobody waits for it.
+#pragma once
+
+#include <optional>
+
+#include "patch/machine.h"
+
+namespace graft::kernel {
+
+// Context: boot, after start_patch_worker().
+void start_callback_task();
+
+// None runs. Lock: the registry's. Context: task.
+void start_callback(const patch::CallbackCall& call);
+// What became of the last one; nothing while it runs. Context: task.
+[[nodiscard]] std::optional<patch::CallbackEnd> callback_end();
+
+}  // namespace graft::kernel
