@@ -51,6 +51,8 @@ public:
         return next;
     }
 
+    // Every request is decided at once.
+    std::optional<ControlResult<void>> outcome(u64) override { return ControlResult<void>(); }
     ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) override {
         if (!formats::open_klp(file)) {
             record("refused", request.name, "\treason=not a patch");
