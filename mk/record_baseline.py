@@ -119,7 +119,7 @@ def keep_sources(sources, folder):
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        shutil.copyfile(path, target)
+        shutil.copy2(path, target)
 
 
 def main():

@@ -35,6 +35,7 @@ struct CommandLine {
 void define_globals(CLI::App& app, CommandLine& line);
 void define_run(CLI::App& app, CommandLine& line);
 void define_inspect(CLI::App& app, CommandLine& line);
+void define_build(CLI::App& app, CommandLine& line);
 void define_patch_steering(CLI::App& app, CommandLine& line);  // load, plan, unload, reverse, wait
 void define_observing(CLI::App& app, CommandLine& line);       // list, status, blocking, history
 void define_tree(CLI::App& app, CommandLine& line);            // log, tasks, metrics, ls, cat, write

@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
     define_globals(app, line);
     define_run(app, line);
     define_inspect(app, line);
+    define_build(app, line);
     define_patch_steering(app, line);
     define_observing(app, line);
     define_tree(app, line);

@@ -1,0 +1,1 @@
+TESTED += tools/build/diff_text.cpp tools/build/source_text.cpp tools/build/line_map.cpp

@@ -1,0 +1,41 @@
+// Scratch: a private folder under $TMPDIR that goes with the object, or with an interruption. And the one way in which
+// a finished file appears: whole, or not at all.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/types.h"
+#include "tools/build/interrupt.h"
+#include "tools/graft/failure.h"
+
+namespace graft::build {
+
+class Scratch {
+public:
+    static tool::Outcome<std::unique_ptr<Scratch>> make(Interruption& interruption);
+    ~Scratch();
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    Scratch(Interruption& interruption, std::filesystem::path path)
+        : interruption_(interruption), path_(std::move(path)) {}
+
+    Interruption& interruption_;
+    std::filesystem::path path_;
+};
+
+// Makes the folders that lead there.
+tool::Outcome<void> write_text(const std::filesystem::path& path, std::string_view text);
+tool::Outcome<std::string> read_text(const std::filesystem::path& path);
+
+// Under a name of its own first, then renamed.
+tool::Outcome<void> write_whole(Interruption& interruption, const std::string& path, std::span<const std::byte> bytes);
+
+}  // namespace graft::build
