@@ -226,7 +226,7 @@ PackResult<void> find_changes(Comparison& comparison, Result& result) {
         pair.baseline_debug = GRAFT_TRY(read_debug_info(pair.baseline));
         pair.patched_debug = GRAFT_TRY(read_debug_info(pair.patched));
         GRAFT_CHECK(place_baseline(pair, *comparison.map, *comparison.image));
-        Pairing pairing = pair_items(pair.baseline, pair.patched);
+        Pairing pairing = pair_items(pair.baseline, pair.patched, *pair.baseline_debug, *pair.patched_debug);
         pair.to_patched = std::move(pairing.to_patched);
         pair.to_baseline = std::move(pairing.to_baseline);
         report_guesses(pair, pairing, result);

@@ -30,7 +30,9 @@ constexpr usize kMaxComparisons = 4'000'000;  // of two functions' references, f
 
 class Pairer {
 public:
-    Pairer(const UnitObject& baseline, const UnitObject& patched) : old_(baseline), new_(patched) {
+    Pairer(const UnitObject& baseline, const UnitObject& patched, const DebugInfo& old_debug,
+           const DebugInfo& new_debug)
+        : old_(baseline), new_(patched), old_debug_(old_debug), new_debug_(new_debug) {
         pairing_.to_patched.assign(old_.items().size(), 0);
         pairing_.to_baseline.assign(new_.items().size(), 0);
     }
@@ -57,6 +59,7 @@ private:
     void for_each_group(Name&& name_of, Visit&& visit);
 
     void by_name();
+    void by_function();
     void by_aliases();
     void by_unnumbered();
     void by_guard();
@@ -75,6 +78,8 @@ private:
 
     const UnitObject& old_;
     const UnitObject& new_;
+    const DebugInfo& old_debug_;
+    const DebugInfo& new_debug_;
     Pairing pairing_;
     usize found_ = 0;
 };
@@ -103,6 +108,7 @@ void Pairer::for_each_group(Name&& name_of, Visit&& visit) {
 
 Pairing Pairer::run() {
     by_name();
+    by_function();
     usize before = 0;
     // A few rounds at most in practice; each finds at least one pair.
     for (;;) {
@@ -151,6 +157,25 @@ void Pairer::by_aliases() {
         found.erase(0);
         if (found.size() != 1 || !new_free(*found.begin())) continue;
         if (class_of(new_.item(*found.begin())) == class_of(item)) pair(i, *found.begin());
+    }
+}
+
+// Static locals of one name and one function.
+void Pairer::by_function() {
+    auto name_in = [](const DebugInfo& debug) {
+        return [&debug](const Item& item) {
+            if (!item.has_identity() || !is_numbered(item.name)) return std::string();
+            const DebugVariable* variable = debug.variable_at({.section = item.section, .offset = item.offset});
+            if (!variable || variable->local_to.empty()) return std::string();
+            return fmt::format("{} of {}", unnumbered(item.name), unnumbered(variable->local_to));
+        };
+    };
+    Groups old_groups = free_items(old_, true, name_in(old_debug_));
+    Groups new_groups = free_items(new_, false, name_in(new_debug_));
+    for (const auto& [key, before] : old_groups) {
+        auto after = new_groups.find(key);
+        if (before.size() == 1 && after != new_groups.end() && after->second.size() == 1)
+            pair(before[0], after->second[0]);
     }
 }
 
@@ -390,8 +415,9 @@ void Pairer::leftovers() {
 
 }  // namespace
 
-Pairing pair_items(const UnitObject& baseline, const UnitObject& patched) {
-    return Pairer(baseline, patched).run();
+Pairing pair_items(const UnitObject& baseline, const UnitObject& patched, const DebugInfo& baseline_debug,
+                   const DebugInfo& patched_debug) {
+    return Pairer(baseline, patched, baseline_debug, patched_debug).run();
 }
 
 }  // namespace graft::differ

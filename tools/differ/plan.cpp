@@ -60,6 +60,7 @@ private:
                                     .advice = std::move(advice)});
     }
     void find_definitions();
+    void check_name(ItemPlace place);
     void add_changed(u32 unit);
     void add_initialisers(u32 unit);
     void add_changed_initialiser(ItemPlace place);
@@ -75,6 +76,15 @@ private:
     std::set<std::pair<std::string, std::string>> refused_;
 };
 
+// The image's other users of the name would keep the old one; and no linker would take both.
+void Planner::check_name(ItemPlace place) {
+    const Item& item = comparison_.new_item(place);
+    if (item.weak || unit(place).new_changes[place.item] != ItemChange::added) return;
+    if (!comparison_.image->defines_global(item.name)) return;
+    refuse(place, "name-taken", demangled(item.name), "is new here, but the image has another one of this name",
+           "give it another name, or make it static");
+}
+
 // The linker would take the first weak definition, or the only strong one.
 void Planner::find_definitions() {
     for (bool weak : {false, true}) {
@@ -84,6 +94,7 @@ void Planner::find_definitions() {
                 const Item& item = patched.item(i);
                 if (item.local || item.weak != weak || item.kind == ItemKind::undefined || !is_carriable(item))
                     continue;
+                check_name({unit, i});
                 auto [other, fresh] = plan_.definitions_.emplace(item.name, ItemPlace{unit, i});
                 for (const std::string& alias : item.aliases) plan_.definitions_.emplace(alias, ItemPlace{unit, i});
                 if (fresh || weak) continue;
@@ -193,12 +204,6 @@ void Planner::follow(ItemPlace place) {
         if (meaning->kind == Meaning::Kind::carried) carry(meaning->place, 0, false);
     }
     if (item.undecoded) refuse(place, "undecodable", demangled(item.name), "its code can't be decoded", "");
-    // The image's other users of this name would keep the old one.
-    bool replaces = comparison_.carried[plan_.carried_.at(place)].replaces != 0;
-    if (!replaces && !item.local && !item.weak && item.symbol != 0 &&
-        pair.new_changes[place.item] == ItemChange::added && comparison_.image->defines_global(item.name))
-        refuse(place, "name-taken", demangled(item.name), "is new here, but the image has another one of this name",
-               "give it another name, or make it static");
 }
 
 // The same patch whatever the order in which things were found.
