@@ -63,6 +63,7 @@ def all_suites():
     suites.append(Suite("imagetables", ["build/tools/imagetables"],
                         "python3 tests/build/imagetables_test.py build/tools/imagetables", "ktap"))
     suites.append(Suite("unit", ["build/unit/all"], "build/unit/all", "gtest", 600))
+    suites.append(Suite("differ", [], "make --no-print-directory check_differ", "ktap", 600))
     suites.append(Suite("image", ["build/demo.elf"], "true"))
     suites.append(Suite("flags", [], "make --no-print-directory check_flags", "ktap"))
     suites.append(Suite("rows", [], "make --no-print-directory check_rows"))

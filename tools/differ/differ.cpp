@@ -8,6 +8,7 @@
 #include "tools/differ/changes.h"
 #include "tools/differ/decide.h"
 #include "tools/differ/emit.h"
+#include "tools/differ/judge.h"
 #include "tools/differ/plan.h"
 
 namespace graft::differ {
@@ -93,6 +94,7 @@ PackResult<Result> compare(const Request& request) {
     GRAFT_CHECK(find_changes(comparison, result));
     Plan plan = Plan::make(comparison, result);
     decide(comparison, result);
+    GRAFT_CHECK(judge(comparison, result));
     if (!result.refused() && does_something(comparison)) result.patch = GRAFT_TRY(emit(comparison, plan, result));
     sort_findings(result);
     return result;

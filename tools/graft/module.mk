@@ -1,3 +1,3 @@
-LIBS_graft := -lelf -ldw -lZydis -lfmt
+LIBS_graft := -lelf -ldw -lZydis -lZycore -lfmt
 SRCS_graft := $(filter-out tools/patch/main.cpp,$(wildcard tools/patch/*.cpp)) $(wildcard tools/differ/*.cpp tools/build/*.cpp)
 TESTED += tools/graft/json.cpp tools/graft/deadline.cpp tools/graft/failure.cpp tools/graft/connect.cpp

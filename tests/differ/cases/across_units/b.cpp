@@ -8,4 +8,6 @@ __attribute__((noinline)) int caller(int value) {
     return old_one(value);
 #endif
 }
-extern "C" void root_across_units_b() { caller(1); }
+extern "C" void root_across_units_b() {
+    caller(1);
+}

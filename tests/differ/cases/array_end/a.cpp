@@ -10,4 +10,6 @@ __attribute__((noinline)) int sum() {
 #endif
     return total + sink(&before_it) + sink(&behind_it);
 }
-extern "C" void root_array_end() { sum(); }
+extern "C" void root_array_end() {
+    sum();
+}

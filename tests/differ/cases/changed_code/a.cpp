@@ -1,8 +1,16 @@
 extern "C" int sink(int);
 #ifdef PATCHED
-__attribute__((noinline)) int twice(int value) { return sink(value * 3); }
+__attribute__((noinline)) int twice(int value) {
+    return sink(value * 3);
+}
 #else
-__attribute__((noinline)) int twice(int value) { return sink(value * 2); }
+__attribute__((noinline)) int twice(int value) {
+    return sink(value * 2);
+}
 #endif
-__attribute__((noinline)) int other(int value) { return sink(value) + twice(1); }
-extern "C" void root_changed_code() { other(1); }
+__attribute__((noinline)) int other(int value) {
+    return sink(value) + twice(1);
+}
+extern "C" void root_changed_code() {
+    other(1);
+}

@@ -1,4 +1,6 @@
-struct Block { unsigned long words[8]; };
+struct Block {
+    unsigned long words[8];
+};
 extern "C" int take(const Block*);
 __attribute__((noinline)) int with_constant(int value) {
 #ifdef PATCHED
@@ -12,4 +14,6 @@ __attribute__((noinline)) int other_constant(int value) {
     Block block = {{8, 7, 6, 5, 4, 3, 2, 1}};
     return take(&block) + value;
 }
-extern "C" void root_constant_pool() { with_constant(1) + other_constant(2); }
+extern "C" void root_constant_pool() {
+    with_constant(1) + other_constant(2);
+}

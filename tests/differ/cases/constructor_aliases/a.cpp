@@ -1,5 +1,9 @@
 extern "C" int sink(int);
-struct Made { __attribute__((noinline)) Made(); ~Made(); int number; };
+struct Made {
+    __attribute__((noinline)) Made();
+    ~Made();
+    int number;
+};
 Made::Made() : number(1) {
 #ifdef PATCHED
     sink(3);
@@ -7,5 +11,10 @@ Made::Made() : number(1) {
     sink(2);
 #endif
 }
-Made::~Made() { sink(number); }
-extern "C" void root_constructor_aliases() { Made made; sink(made.number); }
+Made::~Made() {
+    sink(number);
+}
+extern "C" void root_constructor_aliases() {
+    Made made;
+    sink(made.number);
+}

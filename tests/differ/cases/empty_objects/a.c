@@ -9,4 +9,6 @@ __attribute__((noinline)) int empty_user(int value) {
 #endif
     return sink(&nothing) + sink(none) + value;
 }
-void root_empty_objects(void) { empty_user(1); }
+void root_empty_objects(void) {
+    empty_user(1);
+}

@@ -14,4 +14,6 @@ __attribute__((noinline)) void install(int value) {
 #endif
     remember(callback);
 }
-extern "C" void root_function_pointer() { install(1); }
+extern "C" void root_function_pointer() {
+    install(1);
+}

@@ -1,5 +1,8 @@
 extern "C" int sink(int);
-struct Thing { explicit Thing(int value) : number(sink(value)) {} int number; };
+struct Thing {
+    explicit Thing(int value) : number(sink(value)) {}
+    int number;
+};
 __attribute__((noinline)) int guarded_user(int value) {
     static Thing thing(3);
 #ifdef PATCHED
@@ -8,4 +11,6 @@ __attribute__((noinline)) int guarded_user(int value) {
     return thing.number + value;
 #endif
 }
-extern "C" void root_guarded_static() { guarded_user(1); }
+extern "C" void root_guarded_static() {
+    guarded_user(1);
+}

@@ -1,3 +1,4 @@
+#pragma once
 extern "C" int sink(int);
 [[gnu::noinline]] inline int shared_inline(int value) {
 #ifdef PATCHED

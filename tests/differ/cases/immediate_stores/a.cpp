@@ -21,4 +21,7 @@ __attribute__((noinline)) void untouched() {
     first = 4;
     look(&first, &second, &third, &fourth);
 }
-extern "C" void root_immediate_stores() { store(); untouched(); }
+extern "C" void root_immediate_stores() {
+    store();
+    untouched();
+}

@@ -9,4 +9,6 @@ __attribute__((noinline)) int two_lambdas() {
 #endif
     return sum;
 }
-extern "C" void root_lambda_changed() { two_lambdas(); }
+extern "C" void root_lambda_changed() {
+    two_lambdas();
+}

@@ -6,7 +6,12 @@ __attribute__((noinline)) int with_lambdas() {
 #ifdef PATCHED
     sum += call([](int value) { return sink(value * 77); });
 #endif
-    sum += call([](int value) { static int seen; return sink(value) + ++seen; });
+    sum += call([](int value) {
+        static int seen;
+        return sink(value) + ++seen;
+    });
     return sum;
 }
-extern "C" void root_lambdas() { with_lambdas(); }
+extern "C" void root_lambdas() {
+    with_lambdas();
+}

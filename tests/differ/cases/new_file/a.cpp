@@ -7,4 +7,6 @@ __attribute__((noinline)) int file_user(int value) {
     return sink(value);
 #endif
 }
-extern "C" void root_new_file() { file_user(1); }
+extern "C" void root_new_file() {
+    file_user(1);
+}

@@ -6,4 +6,6 @@ int nobody_calls(int value) {
     return sink(value) + 1;
 #endif
 }
-extern "C" void root_not_linked_changed() { sink(1); }
+extern "C" void root_not_linked_changed() {
+    sink(1);
+}

@@ -1,6 +1,8 @@
 extern "C" int sink(int*);
 #ifdef PATCHED
-namespace { int wandering = 3; }
+namespace {
+int wandering = 3;
+}
 #else
 int wandering = 3;
 #endif
@@ -10,4 +12,6 @@ __attribute__((noinline)) int scope_user(int value) {
 #endif
     return sink(&wandering) + value;
 }
-extern "C" void root_scope_change() { scope_user(wandering); }
+extern "C" void root_scope_change() {
+    scope_user(wandering);
+}

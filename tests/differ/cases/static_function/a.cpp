@@ -6,5 +6,9 @@ extern "C" int sink(int);
     return sink(value + 7) + 1;
 #endif
 }
-__attribute__((noinline)) int user(int value) { return helper(value) + helper(value + 1); }
-extern "C" void root_static_function() { user(1); }
+__attribute__((noinline)) int user(int value) {
+    return helper(value) + helper(value + 1);
+}
+extern "C" void root_static_function() {
+    user(1);
+}

@@ -3,14 +3,28 @@ int sink(int);
 int look(int*);
 __attribute__((noinline)) int ambiguous_user(int which) {
 #ifdef PATCHED
-    { static int n; look(&n); }
-    { static int n; look(&n); }
-    { static int n; look(&n); }
+    {
+        static int n;
+        look(&n);
+    }
+    {
+        static int n;
+        look(&n);
+    }
+    {
+        static int n;
+        look(&n);
+    }
     return sink(9);
 #else
-    if (which) { static int n; return sink(++n); }
+    if (which) {
+        static int n;
+        return sink(++n);
+    }
     static int n;
     return sink(--n);
 #endif
 }
-void root_static_local_ambiguous(void) { ambiguous_user(1); }
+void root_static_local_ambiguous(void) {
+    ambiguous_user(1);
+}

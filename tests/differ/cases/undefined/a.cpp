@@ -7,4 +7,6 @@ __attribute__((noinline)) int needs(int value) {
     return sink(value);
 #endif
 }
-extern "C" void root_undefined() { needs(1); }
+extern "C" void root_undefined() {
+    needs(1);
+}

@@ -1,8 +1,15 @@
 extern "C" int sink(int);
-struct Base { virtual int work(int value) { return sink(value); } virtual int more(int value) { return sink(value) + 1; } };
-struct Derived final : Base { int work(int value) override { return sink(value) + 9; } };
+struct Base {
+    virtual int work(int value) { return sink(value); }
+    virtual int more(int value) { return sink(value) + 1; }
+};
+struct Derived final : Base {
+    int work(int value) override { return sink(value) + 9; }
+};
 extern "C" Base* keep(Base*);
-void* operator new(unsigned long, void* place) noexcept { return place; }
+void* operator new(unsigned long, void* place) noexcept {
+    return place;
+}
 alignas(8) static char storage[16];
 __attribute__((noinline)) int make(int value) {
 #ifdef PATCHED
@@ -10,4 +17,6 @@ __attribute__((noinline)) int make(int value) {
 #endif
     return keep(new (storage) Derived)->work(value);
 }
-extern "C" void root_vtable() { make(1); }
+extern "C" void root_vtable() {
+    make(1);
+}
