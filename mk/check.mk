@@ -54,7 +54,7 @@ build/compile_commands.json build/clang/compile_commands.json &: build/image/fla
 
 # ---- measuring targets ----------------------------------------------------------------------------------------------
 
-.PHONY: patchable unwind sim torture model fuzz link bench
+.PHONY: patchable unwind sim torture model fuzz link corpus selfpatch bench
 
 patchable: $(IMAGE) build/tools/imagetables  ## which functions can't be patched, and why
 	@build/tools/imagetables patchable $<
@@ -87,6 +87,13 @@ LOADS ?= 50
 BAD ?= 10%
 link: build/graft $(IMAGE) patches  ## patches over a damaged serial line (LOADS BAD)
 	@$(MEASURE) link python3 tests/qemu/link.py --loads $(LOADS) --bad '$(BAD)'
+
+corpus: build/graft build/test-corpus.elf  ## diffs, one for each phenomenon, built and observed (OPT=-O2)
+	@$(MEASURE) corpus python3 tests/corpus/run.py --opt=$(CORPUS_OPT)
+
+COUNT ?= 30
+selfpatch: build/graft build/test-corpus.elf  ## random functions of the whole system, patched while it runs (COUNT SEED)
+	@$(MEASURE) selfpatch python3 tests/corpus/selfpatch.py --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 PART ?= call
 CALLS ?= 100000

@@ -7,6 +7,11 @@ OBJCOPY := $(CROSS_COMPILE)objcopy
 HOST_CXX := g++
 CLANG ?= clang++-19
 OPT ?= -O2
+# The corpus compiles an image of its own with OPT (tests/corpus/baseline.py); the normal build is left alone.
+ifneq ($(filter corpus,$(MAKECMDGOALS)),)
+CORPUS_OPT := $(OPT)
+override OPT := -O2
+endif
 
 # Equal objects in whatever folder, and nothing that depends on the time.
 STABLE_FLAGS := -ffile-prefix-map=$(CURDIR)=. -Werror=date-time

@@ -79,6 +79,8 @@ def all_suites():
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900)
+    suites += measured("corpus", "corpus", "tests/corpus/run.py", "", 600)
+    suites += measured("selfpatch", "selfpatch", "tests/corpus/selfpatch.py", "COUNT=2 SEED=1", 600)
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
     suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)

@@ -19,11 +19,12 @@ def read_json(text):
 
 def read_answer(done, seconds):
     said = read_json(done.stdout)
-    decisions = [{"kind": one["decision"], "name": one["name"], "demangled": one["readable"], "reason": one["reason"]}
+    kinds = {"new": "added"}
+    decisions = [{"kind": kinds.get(one["decision"], one["decision"]), "name": one["name"], "demangled": one["readable"], "reason": one["reason"]}
                  for one in said.get("functions", [])]
     warnings = [one["text"] for one in said.get("warnings", [])] + said.get("compiler_warnings", [])
     return Answer(done.returncode, done.stdout, done.stderr, decisions, said.get("refusals", []), warnings,
-                  [one["text"] for one in said.get("guesses", [])], said.get("new_data", []), seconds)
+                  [one["text"] for one in said.get("guesses", [])], said.get("notes", []), said.get("new_data", []), seconds)
 
 
 def build_diff(diff, base, patch, options=()):

@@ -23,8 +23,8 @@ Keys (those marked * may be repeated):
   reason *      text that the refusal contains
   code          code of the refusal
   place         file that the refusal names
-  warning *, guess *
-                text in one of the warnings or guesses
+  warning *, guess *, note *
+                text in one of the warnings, guesses or notes
   why *         text in the reason of one of the changed functions
   options       further arguments of `graft build`
   observe *     probe NAME: BEFORE -> AFTER [-> GONE]   (AFTER `*`: another value; GONE is BEFORE unless said)
@@ -41,7 +41,7 @@ from pathlib import Path
 RESULTS = ("live", "lingers", "load-refused", "refused", "nothing")
 BUILT = ("live", "lingers", "load-refused")
 SINGLE = ("pitfalls", "result", "changed", "added", "removed", "held", "data", "code", "place", "options")
-REPEATED = ("reason", "warning", "guess", "why", "observe")
+REPEATED = ("reason", "warning", "guess", "note", "why", "observe")
 LISTS = ("changed", "added", "removed", "held", "data")
 
 LINE = re.compile(r"^(?:at -(O\w+) )?([a-z]+):\s*(.*)$")

@@ -17,6 +17,7 @@ class Answer:
     refusals: list = field(default_factory=list)   # {code, file, line, subject, reason, advice}
     warnings: list = field(default_factory=list)   # texts
     guesses: list = field(default_factory=list)    # texts
+    notes: list = field(default_factory=list)      # texts
     data: list = field(default_factory=list)       # readable names of new objects
     seconds: float = 0.0
 
@@ -82,7 +83,7 @@ def judge_built(case, answer):
         found = [(one["name"], one["demangled"]) for one in answer.decisions if one["kind"] == kind]
         trouble += compare_names(key, case.names(key), found)
     trouble += compare_names("data", case.names("data"), [(one, one) for one in answer.data])
-    for key, texts in (("warning", answer.warnings), ("guess", answer.guesses)):
+    for key, texts in (("warning", answer.warnings), ("guess", answer.guesses), ("note", answer.notes)):
         trouble += [f"no {key} says '{wanted}'" for wanted in case.all(key) if not any(wanted in text for text in texts)]
     reasons = [one["reason"] for one in answer.decisions if one["kind"] == "changed"]
     trouble += [f"no reason says '{wanted}'" for wanted in case.all("why") if not any(wanted in one for one in reasons)]
@@ -173,6 +174,7 @@ def wrong_cases(case):
         yield "a new object", variant(data="; ".join(case.names("data") + ["never_heard_of"]))
         yield "a warning", variant(warning=case.all("warning") + ["never heard of"])
         yield "a guess", variant(guess=case.all("guess") + ["never heard of"])
+        yield "a note", variant(note=case.all("note") + ["never heard of"])
     if case.result == "refused":
         yield "another reason", variant(reason=["never heard of"])
         yield "another place", variant(place="never_heard_of.cpp")

@@ -7,11 +7,11 @@ namespace corpus {
 
 using Handler = long (*)(long);
 
-long on_arrival(long value) {
+[[gnu::noinline]] long on_arrival(long value) {
     return value + 1;
 }
 
-long on_departure(long value) {
+[[gnu::noinline]] long on_departure(long value) {
     return value + 2;
 }
 

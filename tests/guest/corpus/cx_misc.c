@@ -88,7 +88,7 @@ long probe_cold(void) {
 
 /* ---- aliases ---- */
 
-long cx_doubled(long value);
+__attribute__((noinline)) long cx_doubled(long value);
 long cx_twofold(long value) __attribute__((alias("cx_doubled")));
 
 long cx_doubled(long value) {

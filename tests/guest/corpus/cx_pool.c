@@ -27,7 +27,7 @@ void cx_pool_init(void) {
     }
 }
 
-struct cx_block* cx_pool_take(unsigned owner) {
+__attribute__((noinline)) struct cx_block* cx_pool_take(unsigned owner) {
     struct cx_block* block = free_blocks;
     if (block == NULL) return NULL;
     free_blocks = block->next;
@@ -36,7 +36,7 @@ struct cx_block* cx_pool_take(unsigned owner) {
     return block;
 }
 
-void cx_pool_give(struct cx_block* block) {
+__attribute__((noinline)) void cx_pool_give(struct cx_block* block) {
     CX_ASSERT("a block of the pool", block >= memory && block < memory + CX_POOL_BLOCKS);
     block->next = free_blocks;
     free_blocks = block;

@@ -38,8 +38,8 @@ long said_count;
 
 class Box {
 public:
-    explicit Box(long size);
-    ~Box();
+    [[gnu::noinline]] explicit Box(long size);
+    [[gnu::noinline]] ~Box();
     long size() const { return size_; }
 
 private:
@@ -48,11 +48,11 @@ private:
 
 long boxes;
 
-[[gnu::noinline]] Box::Box(long size) : size_(size) {
+Box::Box(long size) : size_(size) {
     ++boxes;
 }
 
-[[gnu::noinline]] Box::~Box() {
+Box::~Box() {
     --boxes;
 }
 
