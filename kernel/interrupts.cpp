@@ -106,6 +106,11 @@ void set_exception_handler(u32 vector, ExceptionHandler handler, void* argument)
     exceptions[vector].handler.store(handler, std::memory_order_release);
 }
 
+bool is_interrupt_handler(VirtAddr place) {
+    return AddressRange::of(VirtAddr(&lines), sizeof(lines)).contains(place) ||
+           AddressRange::of(VirtAddr(&exceptions), sizeof(exceptions)).contains(place);
+}
+
 }  // namespace graft::kernel
 
 extern "C" graft::u32 graft_upcall_interrupt(graft::arch::InterruptFrame* frame) {

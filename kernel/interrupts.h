@@ -22,4 +22,7 @@ using InterruptHandler = void (*)(void* argument);
 using ExceptionHandler = bool (*)(arch::InterruptFrame* frame, void* argument);
 void set_exception_handler(u32 vector, ExceptionHandler handler, void* argument);
 
+// Whether the word at that address is a handler of a line or an exception. Context: any.
+[[nodiscard]] bool is_interrupt_handler(VirtAddr place);
+
 }  // namespace graft::kernel

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "base/assert.h"
 #include "kernel/image.h"
@@ -19,6 +20,7 @@ constinit PageAllocator pages;  // lock: pages_lock
 constinit PageAllocator arena;  // lock: pages_lock; frame numbers count from arena_first
 constinit u64 arena_first = 0;  // constant after init_memory()
 constinit u64 arena_frames = 0;
+constinit PageWatcher* watcher = nullptr;  // lock: pages_lock
 constinit SpinLock mapping_lock{LockRank::mapping};
 
 u64 frame_of(const void* memory) {
@@ -68,6 +70,32 @@ bool is_in_arena(u64 frame) {
     return frame >= arena_first && frame < arena_first + arena_frames;
 }
 
+// What starts at that frame. The arena is one run to the other allocator. Lock: pages_lock.
+PageRun describe(u64 frame) {
+    if (!is_in_arena(frame)) return pages.describe(frame);
+    PageRun run = arena.describe(frame - arena_first);
+    run.first += arena_first;
+    return run;
+}
+
+// The next allocated run from `cursor` on, which it moves past it; an empty one when none was met in a bounded number
+// of steps; nothing at the end.
+std::optional<PageRun> next_run(u64& cursor) {
+    constexpr u32 kSteps = 256;
+    SpinGuard<IrqSave> guard(pages_lock);
+    for (u32 i = 0; i < kSteps; ++i) {
+        if (cursor >= pages.frame_count()) return std::nullopt;
+        PageRun run = describe(cursor);
+        cursor += run.count;
+        if (run.use != PageUse::free && run.use != PageUse::reserved) return run;
+    }
+    return PageRun{};
+}
+
+void tell_watcher(u64 first, u64 count) {
+    if (watcher) watcher->pages_allocated(first, count);
+}
+
 // A small share of the memory, in whole large pages. Lock: pages_lock.
 void make_arena() {
     constexpr u64 kShare = 32;
@@ -114,10 +142,15 @@ AddressRange patch_arena() {
 void* allocate_pages(u64 count, PageUse use) {
     SpinGuard<IrqSave> guard(pages_lock);
     if (use == PageUse::patch && arena_frames != 0) {
-        if (auto first = arena.allocate(count, use)) return address_of(arena_first + *first);
+        if (auto first = arena.allocate(count, use)) {
+            tell_watcher(arena_first + *first, count);
+            return address_of(arena_first + *first);
+        }
     }
     auto first = pages.allocate(count, use);
-    return first ? address_of(*first) : nullptr;
+    if (!first) return nullptr;
+    tell_watcher(*first, count);
+    return address_of(*first);
 }
 
 void release_pages(void* memory) {
@@ -146,17 +179,20 @@ PageStatistics page_statistics() {
     return all;
 }
 
-void for_each_live_memory(LiveMemoryVisitor& visitor) {
-    for (u64 frame = 0; frame < pages.frame_count(); ++frame) {
-        u64 run = pages.run_at(frame);
-        if (run == 0) continue;
-        PageUse use = pages.use_of(frame);
-        if (use == PageUse::heap_slab) {
-            Heap::for_each_object(address_of(frame), [&](VirtAddr begin, u64 size) { visitor.visit(begin, size); });
-        } else if (use == PageUse::heap_large || use == PageUse::raw) {
-            visitor.visit(VirtAddr(address_of(frame)), run * kPageSize);
-        }
+u64 frame_limit() {
+    return pages.frame_count();  // constant after init_memory()
+}
+
+void for_each_page_run(FunctionRef<void(const PageRun& run)> visit) {
+    u64 cursor = 0;
+    while (auto run = next_run(cursor)) {
+        if (run->count != 0) visit(*run);
     }
+}
+
+void watch_pages(PageWatcher* wanted) {
+    SpinGuard<IrqSave> guard(pages_lock);
+    watcher = wanted;
 }
 
 void* heap_allocate(usize size, usize alignment) {
@@ -205,6 +241,27 @@ arch::PagingResult<void> unmap_pages(VirtAddr at, u64 size) {
 arch::PagingResult<void> protect_pages(VirtAddr at, u64 size, arch::PageAccess access) {
     SpinGuard<IrqSave> guard(mapping_lock);
     return arch::protect(at, size, access);
+}
+
+arch::PagingResult<bool> split_page(VirtAddr at) {
+    SpinGuard<IrqSave> guard(mapping_lock);
+    return arch::split(at);
+}
+
+void* join_pages(VirtAddr at) {
+    SpinGuard<IrqSave> guard(mapping_lock);
+    PhysAddr table = arch::join(at);
+    return table ? arch::direct_map(table).as<void>() : nullptr;
+}
+
+void visit_written_pages(AddressRange range, arch::DirtyBits bits, FunctionRef<void(PhysAddr, u64)> visit) {
+    constexpr u64 kStep = 32 << 20;  // some ten thousand entries with interrupts off
+    while (!range.empty()) {
+        u64 step = range.size() < kStep ? range.size() : kStep;
+        SpinGuard<IrqSave> guard(mapping_lock);
+        arch::visit_written_pages(AddressRange::of(range.begin, step), bits, visit);
+        range.begin += step;
+    }
 }
 
 }  // namespace graft::kernel

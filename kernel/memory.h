@@ -8,6 +8,8 @@
 
 #include "arch/x86_64/memory_map.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/written_pages.h"
+#include "base/function_ref.h"
 #include "base/types.h"
 #include "kernel/pure/heap.h"
 #include "kernel/pure/page_allocator.h"
@@ -30,16 +32,23 @@ u64 page_count(const void* pages);
 // Where pages of use `patch` come from first, in the direct map; empty on a very small machine.
 [[nodiscard]] AddressRange patch_arena();
 
-// Calls visit(VirtAddr begin, u64 size) for every live object of the searched heap and every page of raw use.
-// Context: the world is stopped, since no lock is taken.
-class LiveMemoryVisitor {
+// Calls visit(run) for each allocated run of pages, in ascending order of frames; no lock is held meanwhile, and what
+// comes and goes during the walk may be missed or met. Frame numbers are physical addresses / kPageSize.
+// Context: any; sees exactly what there is while the world is stopped.
+void for_each_page_run(FunctionRef<void(const PageRun& run)> visit);
+// One more than the largest frame number.
+[[nodiscard]] u64 frame_limit();
+
+// Hears of each run of pages that is given out, under the allocator's lock: before anybody can write to it.
+class PageWatcher {
 public:
-    virtual void visit(VirtAddr begin, u64 size) = 0;
+    virtual void pages_allocated(u64 first_frame, u64 count) = 0;
 
 protected:
-    ~LiveMemoryVisitor() = default;
+    ~PageWatcher() = default;
 };
-void for_each_live_memory(LiveMemoryVisitor& visitor);
+// Null: nobody watches. When it returns, nobody is inside the one before. Context: any.
+void watch_pages(PageWatcher* watcher);
 
 // ---- the heap: null when there is no memory. Contents undefined. `alignment` up to a page. Context: any.
 [[nodiscard]] void* heap_allocate(usize size, usize alignment = 16);
@@ -60,5 +69,10 @@ void prepare_page_tables(AddressRange range);
 [[nodiscard]] arch::PagingResult<void> map_pages(VirtAddr at, PhysAddr physical, u64 size, arch::PageAccess access);
 [[nodiscard]] arch::PagingResult<void> unmap_pages(VirtAddr at, u64 size);
 [[nodiscard]] arch::PagingResult<void> protect_pages(VirtAddr at, u64 size, arch::PageAccess access);
+[[nodiscard]] arch::PagingResult<bool> split_page(VirtAddr at);
+// Returns the table's page, to be released after a flush, or null.
+[[nodiscard]] void* join_pages(VirtAddr at);
+// See arch/x86_64/written_pages.h. In steps: mappings may change between them. `visit` runs under the lock.
+void visit_written_pages(AddressRange range, arch::DirtyBits bits, FunctionRef<void(PhysAddr, u64)> visit);
 
 }  // namespace graft::kernel

@@ -57,7 +57,9 @@ public:
     patch::MoveCounts moves() const override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
 
-    void find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
+    bool search_later() override;
+    void prepare_search(std::span<const AddressRange> ranges) override;
+    patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
 
     u64 now_ns() const override;
     void log(patch::LogLevel level, std::string_view text) override;

@@ -3,6 +3,7 @@
 #include "kernel/memory.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_moves.h"
+#include "kernel/patch_search.h"
 #include "kernel/references.h"
 #include "kernel/task_list.h"
 #include "kernel/task_visit.h"
@@ -109,8 +110,20 @@ void PatchMachine::survey(const patch::Examiner& examiner, patch::SurveySink& si
     records_release(memory);
 }
 
-void PatchMachine::find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) {
-    search_references(ranges, sink);
+bool PatchMachine::search_later() {
+    return wake_patch_search();
+}
+
+void PatchMachine::prepare_search(std::span<const AddressRange> ranges) {
+    prepare_reference_search(ranges);
+}
+
+patch::SearchReport PatchMachine::find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) {
+    patch::SearchReport report = search_references(ranges, sink);
+    log_parts(LogLevel::info, "search for references: ", report.passes, " passes over ", report.pages, " pages in ",
+              report.duration_ns / 1000, " us, of that ", report.stopped_pages, " with the processors stopped for ",
+              report.stopped_ns / 1000, " us");
+    return report;
 }
 
 }  // namespace graft::kernel

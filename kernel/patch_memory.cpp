@@ -156,7 +156,7 @@ void release_patch_memory(const patch::PatchMemory& memory) {
 
 void for_each_patch_data(PatchDataVisitor& visitor) {
     for (Holdings& holdings : all) {
-        if (!holdings.data.range.empty()) visitor.visit(holdings.data.range);
+        if (!holdings.data.range.empty()) visitor.visit(holdings.data.range, VirtAddr(holdings.data.pages));
     }
 }
 

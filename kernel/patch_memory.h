@@ -19,10 +19,10 @@ void init_patch_memory();
 [[nodiscard]] patch::MachineResult<void> seal_patch_memory(const patch::PatchMemory& memory);
 void release_patch_memory(const patch::PatchMemory& memory);
 
-// Calls visit(AddressRange) for the writable data of each patch. Context: the world is stopped.
+// Calls visit() for the writable data of each patch; `direct` is where it begins in the direct map.
 class PatchDataVisitor {
 public:
-    virtual void visit(AddressRange data) = 0;
+    virtual void visit(AddressRange data, VirtAddr direct) = 0;
 
 protected:
     ~PatchDataVisitor() = default;

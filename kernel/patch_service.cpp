@@ -10,6 +10,7 @@
 #include "kernel/patch_callbacks.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_moves.h"
+#include "kernel/patch_search.h"
 #include "kernel/patch_worker.h"
 
 namespace graft::kernel {
@@ -71,6 +72,7 @@ void start_patch_service() {
     registry = new (memory) patch::Registry(machine);
     start_patch_worker(complete, nullptr);
     start_callback_task();
+    start_patch_search([](void*) { (void)patch_registry().retry_lingering(); }, nullptr);
 }
 
 bool add_boot_patch(std::string_view name, std::span<const std::byte> file) {

@@ -184,6 +184,15 @@ struct Reference {
     u64 owner = 0;   // task id for stack, registers and task_entry, else 0
 };
 
+// What a search for references took.
+struct SearchReport {
+    u64 duration_ns = 0;
+    u64 stopped_ns = 0;  // of that, with the processors stopped
+    u32 passes = 0;      // while the system ran; 0: everything was looked through with the processors stopped
+    u64 pages = 0;       // looked through, in all passes
+    u64 stopped_pages = 0;
+};
+
 class ReferenceSink {
 public:
     virtual void found(const Reference& reference) = 0;
@@ -304,8 +313,17 @@ public:
 
     // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
     //    not free memory, not the core's own records, and neither stack nor registers of the calling task, whose frames
-    //    are the core's. Processors are stopped meanwhile.
-    virtual void find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) = 0;
+    //    are the core's. Words in patches' data are told, too, whosever they are. One search at a time, for which the
+    //    core sees.
+    //
+    // A search became due. True: a task of the machine's will call Registry::retry_lingering(); false: there is none,
+    // and whoever has asked searches now.
+    [[nodiscard]] virtual bool search_later() = 0;
+    // Looks through all memory while the system runs, so that find_references() for the same ranges has little left.
+    // Context: task, *without* the registry's lock; may take long.
+    virtual void prepare_search(std::span<const AddressRange> ranges) = 0;
+    // Processors are stopped meanwhile.
+    virtual SearchReport find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) = 0;
 
     // -- time and log
     [[nodiscard]] virtual u64 now_ns() const = 0;

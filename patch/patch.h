@@ -42,6 +42,7 @@ struct Patch {
 
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found
     u64 reference_count = 0;
+    bool searched = false;  // lingering: the search that is under way looks for references into it, too
 
     bool is_registered() const { return stage != Stage::loading && stage != Stage::lingering; }
     bool is_in_transition() const { return stage == Stage::appearing || stage == Stage::disappearing; }

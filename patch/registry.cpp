@@ -48,7 +48,7 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
         if (patch->object.has_constructors()) {
             ++patch_count_;
             retire(patch.give_up());
-            collect_lingering();
+            request_search();
         }
         return started;
     }
@@ -236,7 +236,7 @@ Completion Registry::complete() {
     transition_.reset();
     if (winner != nullptr) winner->stage = Stage::enabled;
     if (loser != nullptr) drop(*loser);
-    collect_lingering();
+    request_search();
     return Completion::done;
 }
 

@@ -84,7 +84,9 @@ public:
     RefusalResult<void> reverse(std::string_view name);
     // Called by the machine's worker when tasks_to_move() may have become 0.
     Completion complete();
-    // Looks again for what still points into lingering patches; returns how many were freed.
+    // Looks for what still points into lingering patches, and frees those that nothing points into; returns how many.
+    // Takes long: the lock is held only for its last part, and patches come and go meanwhile. When a search is under
+    // way already, that one is repeated for the caller, who gets 0 at once.
     usize retry_lingering();
 
     // Says what load() would do, and changes nothing.
@@ -128,7 +130,11 @@ private:
     RefusalResult<void> check_set(const Plan& plan, std::string_view set);
     // registry_release.cpp
     void retire(Patch& patch);
-    usize collect_lingering();
+    void request_search();
+    usize note_searched();
+    usize begin_search();
+    usize end_search(usize count);
+    void judge(Patch& patch, bool is_new, usize& freed);
     void release(Patch& patch);
     // registry_query.cpp
     PatchView view_of(const Patch& patch) const;
@@ -147,8 +153,11 @@ private:
     Universe settled_ = Universe::zero;
     RecordOwner<Transition> transition_;
     bool reported_stuck_ = false;
-    std::array<AddressRange, kMaxPatches * 3>
-        searched_{};  // of lingering patches; a member, so that a search can't fail
+    // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched
+    // memory holds it.
+    std::array<AddressRange, kMaxPatches * 3> searched_{};
+    bool searching_ = false;     // retry_lingering() is at work, perhaps without the lock
+    bool search_again_ = false;  // and somebody wants another search
     History history_;
 };
 

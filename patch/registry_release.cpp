@@ -32,22 +32,34 @@ void Registry::retire(Patch& patch) {
     lingering_.push_back(patch);
 }
 
-usize Registry::collect_lingering() {
-    if (lingering_.empty()) return 0;
+// After a transition, since then something may be gone that pointed into a lingering patch.
+void Registry::request_search() {
+    if (lingering_.empty() || machine_.search_later()) return;
+    end_search(note_searched());
+}
+
+// Every patch that lingers now is searched for. Returns how many ranges that are.
+usize Registry::note_searched() {
     usize count = 0;
     for (Patch& patch : lingering_) {
+        patch.searched = true;
         const PatchMemory& memory = patch.object.memory();
         for (AddressRange range : {memory.text, memory.rodata, memory.data}) {
             if (!range.empty()) searched_[count++] = range;
         }
     }
+    return count;
+}
+
+// What is searched for can't vanish before the end: lingering patches are released nowhere else.
+usize Registry::end_search(usize count) {
     // What had been found before stays known until the new search is over, to tell a new lingering patch from an old
     // one.
     std::array<bool, kMaxPatches> lingered{};
     usize index = 0;
     for (Patch& patch : lingering_) {
         lingered[index++] = patch.reference_count != 0;
-        patch.reference_count = 0;
+        if (patch.searched) patch.reference_count = 0;
     }
     ReferenceFilter filter(lingering_);
     machine_.find_references(std::span(searched_).first(count), filter);
@@ -56,24 +68,48 @@ usize Registry::collect_lingering() {
     index = 0;
     for (Patch* patch = lingering_.front(); patch != nullptr;) {
         Patch* next = lingering_.next(*patch);
-        bool is_new = !lingered[index++];
-        if (patch->reference_count == 0) {
-            lingering_.remove(*patch);
-            record(HistoryEvent::freed, patch->texts.name);
-            --patch_count_;
-            release(*patch);
-            ++freed;
-        } else if (is_new) {
-            record_lingering(*patch);
-        }
+        judge(*patch, !lingered[index++], freed);
         patch = next;
     }
     return freed;
 }
 
-usize Registry::retry_lingering() {
+// One that began to linger while the search was on waits for the next.
+void Registry::judge(Patch& patch, bool is_new, usize& freed) {
+    if (!patch.searched) return;
+    patch.searched = false;
+    if (patch.reference_count != 0) {
+        if (is_new) record_lingering(patch);
+        return;
+    }
+    lingering_.remove(patch);
+    record(HistoryEvent::freed, patch.texts.name);
+    --patch_count_;
+    release(patch);
+    ++freed;
+}
+
+// Whether there is something to search for, and nobody does it.
+usize Registry::begin_search() {
     MachineGuard guard(machine_);
-    return collect_lingering();
+    search_again_ = searching_;
+    if (searching_) return 0;
+    usize count = note_searched();
+    searching_ = count != 0;
+    return count;
+}
+
+usize Registry::retry_lingering() {
+    usize freed = 0;
+    for (usize count = begin_search(); count != 0;) {
+        machine_.prepare_search(std::span(searched_).first(count));
+        MachineGuard guard(machine_);
+        freed += end_search(count);
+        count = search_again_ ? note_searched() : 0;
+        search_again_ = false;
+        searching_ = count != 0;
+    }
+    return freed;
 }
 
 void Registry::release(Patch& patch) {

@@ -4,6 +4,7 @@
 #include "arch/x86_64/paging.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/page_entry.h"
 #include "base/assert.h"
 
 extern "C" {
@@ -16,20 +17,6 @@ extern const char __graft_tables_begin[], __graft_tables_end[];
 namespace graft::arch {
 
 namespace {
-
-constexpr u64 kPresent = 1u << 0;
-constexpr u64 kWritable = 1u << 1;
-constexpr u64 kWriteThrough = 1u << 3;
-constexpr u64 kCacheDisable = 1u << 4;
-constexpr u64 kLarge = 1u << 7;
-constexpr u64 kNoExecute = u64{1} << 63;
-constexpr u64 kAddressMask = 0x000f'ffff'ffff'f000;
-constexpr u64 kTableRights = kPresent | kWritable;
-
-constexpr unsigned kEntries = 512;
-constexpr unsigned kTopLevel = 4;
-
-using Entry = volatile u64;
 
 PageSource* page_source;
 PhysAddr top_table;
@@ -53,15 +40,6 @@ constexpr PageAccess access_of(u64 entry) {
     if (entry & kCacheDisable) return PageAccess::device;
     if (entry & kWritable) return PageAccess::read_write;
     return entry & kNoExecute ? PageAccess::read_only : PageAccess::read_execute;
-}
-
-// Level 4 is the top table, level 1 holds 4 KiB pages.
-constexpr unsigned index_at(VirtAddr address, unsigned level) {
-    return static_cast<unsigned>(address.value >> (12 + 9 * (level - 1))) % kEntries;
-}
-
-Entry* table_at(u64 entry) {
-    return direct_map(PhysAddr{entry & kAddressMask}).as<Entry>();
 }
 
 PhysAddr new_table() {
@@ -107,9 +85,9 @@ PagingResult<Entry*> entry_for(VirtAddr at, unsigned level, bool create) {
 }
 
 // Replaces the 2 MiB page around `at` by 512 small ones with the same rights.
-PagingResult<void> split_large_page(VirtAddr at) {
+PagingResult<bool> split_large_page(VirtAddr at) {
     Entry* entry = GRAFT_TRY(entry_for(at, 2, false));
-    if (!(*entry & kPresent) || !(*entry & kLarge)) return {};
+    if (!(*entry & kPresent) || !(*entry & kLarge)) return false;
     PhysAddr fresh = new_table();
     if (!fresh) return fail(PagingError{PagingFailure::no_memory, at});
     u64 first = *entry & kAddressMask;
@@ -117,7 +95,18 @@ PagingResult<void> split_large_page(VirtAddr at) {
     auto* small = direct_map(fresh).as<Entry>();
     for (unsigned index = 0; index < kEntries; ++index) small[index] = (first + index * kPageSize) | rights;
     *entry = fresh.value | kTableRights;
-    return {};
+    return true;
+}
+
+// Whether 512 small pages are one large one in pieces: consecutive, aligned, of equal rights.
+bool are_alike(Entry* small) {
+    constexpr u64 kOwn = kAccessed | kDirty;
+    u64 first = small[0] & ~kOwn;
+    if (!(first & kPresent) || (first & kAddressMask) % kLargePageSize != 0) return false;
+    for (unsigned index = 1; index < kEntries; ++index) {
+        if ((small[index] & ~kOwn) != first + index * kPageSize) return false;
+    }
+    return true;
 }
 
 PagingResult<void> map_page(VirtAddr at, PhysAddr physical, PageAccess access) {
@@ -248,6 +237,21 @@ PagingResult<void> protect(VirtAddr at, u64 size, PageAccess access) {
         *entry = (*entry & kAddressMask) | rights_of(access);
     }
     return {};
+}
+
+PagingResult<bool> split(VirtAddr at) {
+    GRAFT_CHECK(check_range(at, PhysAddr{0}, kLargePageSize));
+    return split_large_page(at);
+}
+
+PhysAddr join(VirtAddr at) {
+    auto entry = entry_for(at, 2, false);
+    if (!entry || !at.is_aligned(kLargePageSize) || !(**entry & kPresent) || (**entry & kLarge)) return {};
+    u64 table = **entry & kAddressMask;
+    Entry* small = table_at(table);
+    if (!are_alike(small)) return {};
+    **entry = small[0] | kAccessed | kDirty | kLarge;
+    return PhysAddr{table};
 }
 
 PagingResult<Mapping> translate(VirtAddr address) {

@@ -70,6 +70,12 @@ void set_page_source(PageSource& source);
 // Changes the rights of mapped 4 KiB pages; flush afterwards, as for unmap(). A 2 MiB page of the direct map is split
 // first.
 [[nodiscard]] PagingResult<void> protect(VirtAddr at, u64 size, PageAccess access);
+// Replaces the 2 MiB page of the direct map that begins at `at` by 512 small ones with its rights and its dirty bit.
+// False when there are small ones already. Flush afterwards: a write by way of an older TLB entry marks no small page.
+[[nodiscard]] PagingResult<bool> split(VirtAddr at);
+// Undoes a split where all small pages still have equal rights; they count as written then. Returns the table's page,
+// which is free after a flush, or null when nothing was joined. Nobody may translate an address in there meanwhile.
+[[nodiscard]] PhysAddr join(VirtAddr at);
 [[nodiscard]] PagingResult<Mapping> translate(VirtAddr address);
 
 // Maps device registers for good and returns where; sub-page offsets are kept. Null when tables or addresses run out.

@@ -49,6 +49,14 @@ void PageAllocator::release(u64 first) {
     free_range(first, count);
 }
 
+PageRun PageAllocator::describe(u64 first) const {
+    const PageRecord& record = records_[first];
+    u64 count = 1;
+    if (record.run != 0) count = record.run;
+    if (record.use == PageUse::free && record.order != kInside) count = u64{1} << record.order;
+    return {first, count, record.use};
+}
+
 void PageAllocator::free_range(u64 first, u64 count) {
     statistics_.free += count;
     for (u64 frame = first; frame < first + count; ++frame) records_[frame] = {0, 0, 0, kInside, PageUse::free};

@@ -46,6 +46,13 @@ struct PageRecord {
 };
 static_assert(sizeof(PageRecord) == 16);
 
+// Consecutive frames of one use: an allocated run, a free block, or a piece of what is neither.
+struct PageRun {
+    u64 first = 0;
+    u64 count = 0;
+    PageUse use = PageUse::reserved;
+};
+
 struct PageStatistics {
     u64 total = 0;  // frames under management
     u64 free = 0;
@@ -71,6 +78,8 @@ public:
     PageUse use_of(u64 frame) const { return records_[frame].use; }
     // Length of the allocated run that starts at `first`; 0 when none starts there.
     u64 run_at(u64 first) const { return records_[first].use == PageUse::free ? 0 : records_[first].run; }
+    // The run or block that starts at `first`, or that one frame when none does. Stepping by `count` from 0 meets all.
+    PageRun describe(u64 first) const;
     const PageStatistics& statistics() const { return statistics_; }
 
 private:

@@ -97,7 +97,8 @@ public:
     void sweep() override;
     u64 tasks_to_move() const override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
-    void find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
+    void prepare_search(std::span<const AddressRange> ranges) override;
+    patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
 
 private:
     class WalkedStack;

@@ -123,9 +123,13 @@ void SimMachine::release_memory(const PatchMemory& memory) {
     StillMachine::release_memory(memory);
 }
 
-void SimMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
+void SimMachine::prepare_search(std::span<const AddressRange>) {
     run_meanwhile();
-    if (has(Defect::freed_early)) return;
+}
+
+SearchReport SimMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
+    run_meanwhile();
+    if (has(Defect::freed_early)) return {};
     auto look = [&](VirtAddr word, Reference::Kind kind, u64 place, u64 owner) {
         for (AddressRange range : ranges) {
             if (range.contains(word)) sink.found({kind, VirtAddr(place), word.value, owner});
@@ -138,6 +142,7 @@ void SimMachine::find_references(std::span<const AddressRange> ranges, Reference
             look(frame.code, Reference::Kind::stack, 8, task->id);
         }
     }
+    return {};
 }
 
 // ---- call sites and trampolines -------------------------------------------------------------------------------------

@@ -287,12 +287,13 @@ void StillMachine::end_transition() {
     examiner_ = nullptr;
 }
 
-void StillMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
+SearchReport StillMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
     for (const Reference& reference : references) {
         for (AddressRange range : ranges) {
             if (range.contains(VirtAddr(reference.word))) sink.found(reference);
         }
     }
+    return {};
 }
 
 void StillMachine::log(LogLevel, std::string_view text) {

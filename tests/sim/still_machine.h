@@ -70,7 +70,9 @@ public:
     u64 tasks_to_move() const override { return 0; }
     patch::MoveCounts moves() const override { return moves_; }
     void survey(const patch::Examiner&, patch::SurveySink&) override {}
-    void find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
+    bool search_later() override { return false; }
+    void prepare_search(std::span<const AddressRange>) override {}
+    patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
     u64 now_ns() const override { return ++clock_; }
     void log(patch::LogLevel level, std::string_view text) override;
     void history_grew() override { ++history_records; }

@@ -64,6 +64,12 @@ constexpr Entry kTests[] = {
     {"survey changes nothing", survey_changes_nothing},
     {"references are found", references_are_found},
     {"references of tasks are found", references_of_tasks_are_found},
+    {"search follows what moves", search_follows_what_moves},
+    {"search forgets what has gone", search_forgets_what_has_gone},
+    {"search sees new memory", search_sees_new_memory},
+    {"search isn't outrun", search_isn_t_outrun},
+    {"search stops the processors for little", search_stops_for_little},
+    {"search finds each kind", search_finds_each_kind},
     {"ten thousand tasks", ten_thousand_tasks},
 };
 

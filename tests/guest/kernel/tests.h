@@ -57,4 +57,11 @@ const char* survey_changes_nothing();
 const char* references_are_found();
 const char* references_of_tasks_are_found();
 
+const char* search_follows_what_moves();
+const char* search_forgets_what_has_gone();
+const char* search_sees_new_memory();
+const char* search_isn_t_outrun();
+const char* search_stops_for_little();
+const char* search_finds_each_kind();
+
 }  // namespace graft::tests
