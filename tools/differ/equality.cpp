@@ -14,6 +14,13 @@ u64 field_size(const Reference& reference) {
     return reference.type == R_X86_64_64 || reference.type == R_X86_64_PC64 ? 8 : 4;
 }
 
+// A call of a static function and one of a global function differ in the relocation's type alone, and not in what the
+// linker makes of it.
+bool same_type(u32 one, u32 other) {
+    auto plain = [](u32 type) { return type == R_X86_64_PLT32 ? u32{R_X86_64_PC32} : type; };
+    return plain(one) == plain(other);
+}
+
 // The references whose fields begin in [begin, end).
 std::span<const Reference> references_in(const Item& item, u64 begin, u64 end) {
     auto before = [](const Reference& reference, u64 at) { return reference.at < at; };
@@ -119,7 +126,7 @@ bool Equality::same_bytes(u32 old_item, u64 old_begin, u32 new_item, u64 new_beg
         if (field < at) field = at;
         if (!std::ranges::equal(old_bytes.subspan(at, field - at), new_bytes.subspan(at, field - at))) return false;
         if (i == old_references.size()) break;
-        if (new_references[i].at - new_begin != field || new_references[i].type != old_references[i].type ||
+        if (new_references[i].at - new_begin != field || !same_type(new_references[i].type, old_references[i].type) ||
             !same_target(old_references[i], new_references[i]))
             return false;
         at = std::min(size, field + field_size(old_references[i]));
@@ -133,7 +140,7 @@ bool Equality::same_shape(u32 old_item, u32 new_item) const {
     if (before.kind != after.kind || before.size != after.size || before.zero != after.zero) return false;
     auto correspond = [&](const Reference& a, const Reference& b) {
         bool content = old_.item(a.target).kind == ItemKind::content && new_.item(b.target).kind == ItemKind::content;
-        return a.at == b.at && a.type == b.type && (content || a.target_offset == b.target_offset);
+        return a.at == b.at && same_type(a.type, b.type) && (content || a.target_offset == b.target_offset);
     };
     if (!std::ranges::equal(before.references, after.references, correspond)) return false;
     std::span<const std::byte> old_bytes = old_.bytes(before);
@@ -211,7 +218,7 @@ std::optional<Difference> Equality::difference(u32 old_item, u32 new_item) const
             if (old_bytes[byte] != new_bytes[byte]) return differs_at(byte, "other initial value");
         }
         if (field == size && (!old_has || old_field >= size) && (!new_has || new_field >= size)) break;
-        if (old_field != new_field || before.references[i].type != after.references[i].type)
+        if (old_field != new_field || !same_type(before.references[i].type, after.references[i].type))
             return differs_at(field, "other initial value");
         if (!same_target(before.references[i], after.references[i])) {
             Difference difference = differs_at(field, "");
