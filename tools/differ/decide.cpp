@@ -28,6 +28,17 @@ int strength(DecisionKind kind) {
     return 0;
 }
 
+// Did the compiler put the function's code into one that the image has? Then its callers say what changed.
+bool inlined_in_image(const UnitPair& pair, const std::string& name) {
+    return std::ranges::any_of(pair.baseline_debug->functions(), [&](const DebugFunction& function) {
+        bool there =
+            function.where.section != 0 &&
+            pair.placed[pair.baseline.at(function.where.section, static_cast<i64>(function.where.offset))].address != 0;
+        return there &&
+               std::ranges::any_of(function.inlined, [&](const InlinedCall& call) { return call.name == name; });
+    });
+}
+
 class Decider {
 public:
     Decider(const Comparison& comparison, Result& result) : comparison_(comparison), result_(result) {}
@@ -115,6 +126,7 @@ void Decider::decide_new(ItemPlace place) {
         warn(place, "boot-only",
              fmt::format("the initialisers of {} changed; they ran at boot and don't run again", pair.unit->source));
     } else if (change == ItemChange::changed && decision.entry == 0) {
+        if (inlined_in_image(pair, item.name)) return take(place, item, std::move(decision));
         warn(place, "not-in-the-image",
              fmt::format("'{}' changed, but the image doesn't have it: nothing there calls it", demangled(item.name)));
     } else if (change == ItemChange::changed && !item.local && !owning_unit(comparison_, item.name)) {
