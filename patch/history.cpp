@@ -18,19 +18,28 @@ void append_end(const HistoryRecord& record, TextBuffer& out) {
     for (usize cause = 0; cause < kMoveCauseCount; ++cause) {
         out.append("\t", name_of(static_cast<MoveCause>(cause)), "=", record.moves[cause]);
     }
+    if (record.probation_ns == 0) return;
+    out.append("\tprobation=");
+    append_seconds(out, record.probation_ns);
+}
+
+void append_other(const HistoryRecord& record, std::string_view key, TextBuffer& out) {
+    if (!record.other.empty()) out.append("\t", key, "=", record.other.view());
 }
 
 }  // namespace
 
 std::string_view name_of(HistoryEvent event) {
     constexpr std::array<std::string_view, kHistoryEventCount> kNames = {
-        "refused",  "load-started", "unload-started", "turned",   "loaded",
-        "unloaded", "lingers",      "freed",          "replaced", "stuck"};
+        "refused", "load-started", "unload-started", "rollback-started", "turned",      "expired",
+        "held",    "forced",       "loaded",         "unloaded",         "rolled-back", "replaced",
+        "dormant", "committed",    "withdrawn",      "lingers",          "freed",       "stuck"};
     return kNames[static_cast<usize>(event)];
 }
 
 std::string_view name_of(MoveCause cause) {
-    constexpr std::array<std::string_view, kMoveCauseCount> kNames = {"walk", "interrupt", "hook", "birth", "exit"};
+    constexpr std::array<std::string_view, kMoveCauseCount> kNames = {"walk",  "interrupt", "hook",
+                                                                      "birth", "exit",      "force"};
     return kNames[static_cast<usize>(cause)];
 }
 
@@ -49,16 +58,30 @@ void render(const HistoryRecord& record, TextBuffer& out) {
             return;
         case HistoryEvent::loaded:
         case HistoryEvent::unloaded:
+            return append_end(record, out);
+        case HistoryEvent::rolled_back:
             append_end(record, out);
+            return append_other(record, "to", out);
+        case HistoryEvent::load_started:
+            return append_other(record, "replaces", out);
+        case HistoryEvent::rollback_started:
+            return append_other(record, "to", out);
+        case HistoryEvent::replaced:
+        case HistoryEvent::dormant:
+            return append_other(record, "by", out);
+        case HistoryEvent::committed:
+            return append_other(record, "freed", out);
+        case HistoryEvent::withdrawn:
+            return append_other(record, "reason", out);
+        case HistoryEvent::expired:
+        case HistoryEvent::forced:
+            out.append("\ttasks=", record.tasks);
+            return;
+        case HistoryEvent::held:
+            out.append("\ttask=", record.task, "\tname=", record.other.view(), "\tfunction=", record.function.view());
             return;
         case HistoryEvent::lingers:
             out.append("\tplace=", hex(record.place), "\tword=", hex(record.word), "\treferences=", record.references);
-            return;
-        case HistoryEvent::load_started:
-            if (!record.other.empty()) out.append("\treplaces=", record.other.view());
-            return;
-        case HistoryEvent::replaced:
-            out.append("\tby=", record.other.view());
             return;
         case HistoryEvent::unload_started:
         case HistoryEvent::freed:

@@ -18,31 +18,43 @@ namespace graft::patch {
 inline constexpr usize kHistorySize = 256;  // records kept
 
 enum class HistoryEvent : u8 {
-    refused,         // a load: refusal says why; nothing has changed
-    load_started,    // the patch's functions are live, tasks move
-    unload_started,  // tasks move back
-    turned,          // a running transition was reversed
-    loaded,          // a transition ended with the patch in force; `turns` odd: an unload that was reversed
-    unloaded,        // a transition ended with the patch out of force; `turns` odd: a load that was reversed
-    lingers,         // unloaded, but something still points into it; place and word say what
-    freed,           // its memory is free again
-    replaced,        // `other` has come into force in its place
-    stuck,           // all tasks moved, but the call sites can't be settled: refusal says why
+    refused,           // a load: refusal says why; nothing has changed
+    load_started,      // the patch's functions are live, tasks move; `other`: the patch that it replaces
+    unload_started,    // tasks move back
+    rollback_started,  // tasks move to the predecessor, `other`, or to the original
+    turned,            // a running transition was reversed
+    expired,           // a transition's deadline has passed, so it was reversed; `tasks` hadn't moved
+    held,              // one of them: `task`, named `other`, is in `function`
+    forced,            // the `tasks` that were left were moved by force
+    loaded,            // a transition ended with the patch in force; `turns` odd: it was to be put out of force
+    unloaded,          // a transition ended with the patch out of force; `turns` odd: a load that was reversed
+    rolled_back,       // the same, by a rollback; `other` is in force again
+    replaced,          // `other` has come into force in its place
+    dormant,           // the same, and it can be gone back to
+    committed,         // its probation is over; `other`, which was dormant, is let go
+    withdrawn,         // the system itself has it rolled back or reversed; `other` says why
+    lingers,           // out of force, but something still points into it; place and word say what
+    freed,             // its memory is free again
+    stuck,             // all tasks moved, but the call sites can't be settled: refusal says why
 };
-inline constexpr usize kHistoryEventCount = 10;
+inline constexpr usize kHistoryEventCount = 18;
 
 struct HistoryRecord {
     u64 number = 0;  // from 1
     u64 time_ns = 0;
     HistoryEvent event = HistoryEvent::refused;
     Label<200> patch;
-    Label<200> other;         // load_started: the patch that it replaces; replaced: its successor
+    Label<200> other;
     Refusal refusal;          // refused, stuck
-    u32 turns = 0;            // loaded, unloaded, turned: how often the transition was reversed
-    u64 duration_ns = 0;      // loaded, unloaded: since the transition began
-    MoveCounts moves{};       // loaded, unloaded: by MoveCause
+    u32 turns = 0;            // loaded, unloaded, rolled_back, turned: how often the transition was reversed
+    u64 duration_ns = 0;      // loaded, unloaded, rolled_back: since the transition began
+    MoveCounts moves{};       // loaded, unloaded, rolled_back: by MoveCause
     u64 place = 0, word = 0;  // lingers: the first reference found
     u64 references = 0;       // lingers: how many
+    u64 tasks = 0;            // expired, forced: how many
+    u64 task = 0;             // held
+    Label<120> function;      // held
+    u64 probation_ns = 0;     // loaded: how long it is on probation
 };
 
 std::string_view name_of(HistoryEvent event);

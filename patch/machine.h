@@ -31,8 +31,8 @@ constexpr Universe other(Universe universe) {
 }
 
 // Why a task's patch state was written (the flight recorder's causes).
-enum class MoveCause : u8 { walk, interrupt, hook, birth, exit };
-inline constexpr usize kMoveCauseCount = 5;
+enum class MoveCause : u8 { walk, interrupt, hook, birth, exit, force };
+inline constexpr usize kMoveCauseCount = 6;
 using MoveCounts = std::array<u64, kMoveCauseCount>;
 
 // ---- stacks ---------------------------------------------------------------------------------------------------------
@@ -82,6 +82,23 @@ public:
 protected:
     ~SurveySink() = default;
 };
+
+// A task that holds the running transition, as far as it is known.
+struct Holder {
+    u64 task = 0;
+    std::string_view name;
+    std::string_view function;  // its outermost changing one, or what is known instead
+};
+
+class HolderSink {
+public:
+    virtual void holder(const Holder& holder) = 0;
+
+protected:
+    ~HolderSink() = default;
+};
+
+inline constexpr u64 kNoAlarm = ~u64{0};
 
 // ---- the image ------------------------------------------------------------------------------------------------------
 
@@ -307,6 +324,11 @@ public:
     // Since begin_transition().
     [[nodiscard]] virtual MoveCounts moves() const = 0;
 
+    // Every task gets the target, whatever it is in, and loses its hook. Tasks go on where they are.
+    virtual void force_moves() = 0;
+    // The tasks that aren't in the target.
+    virtual void visit_holders(HolderSink& sink) = 0;
+
     // Examines every task as sweep() does and reports those that aren't clear; changes nothing. Only while no
     // transition runs.
     virtual void survey(const Examiner& examiner, SurveySink& sink) = 0;
@@ -327,6 +349,9 @@ public:
 
     // -- time and log
     [[nodiscard]] virtual u64 now_ns() const = 0;
+    // Has the machine's worker call Registry::tick() at this time, in place of what was asked for before; kNoAlarm:
+    // not at all.
+    virtual void set_alarm(u64 at_ns) = 0;
     virtual void log(LogLevel level, std::string_view text) = 0;
     // A record was added to the history: wakes whoever reads on.
     virtual void history_grew() = 0;

@@ -21,7 +21,8 @@ const T* find_entry(const RecordArray<T>& sorted, VirtAddr entry, Entry entry_of
 }  // namespace
 
 std::string_view name_of(Stage stage) {
-    constexpr std::array<std::string_view, 5> kNames = {"loading", "appearing", "enabled", "disappearing", "lingering"};
+    constexpr std::array<std::string_view, 6> kNames = {"loading",      "appearing", "enabled",
+                                                        "disappearing", "dormant",   "lingering"};
     return kNames[static_cast<usize>(stage)];
 }
 

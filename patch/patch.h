@@ -18,6 +18,21 @@ namespace graft::patch {
 
 inline constexpr usize kMaxLingeringPlaces = 8;  // references into a lingering patch that are kept to be shown
 
+inline constexpr usize kMaxPatches = 128;  // registered, dormant and lingering
+
+// A set of patches by an index below kMaxPatches.
+class PatchIndexSet {
+public:
+    void add(u32 index) { words_[index / 64] |= u64{1} << (index % 64); }
+    bool empty() const { return (words_[0] | words_[1]) == 0; }
+    bool intersects(const PatchIndexSet& other) const {
+        return ((words_[0] & other.words_[0]) | (words_[1] & other.words_[1])) != 0;
+    }
+
+private:
+    std::array<u64, kMaxPatches / 64> words_{};
+};
+
 struct PatchTexts {
     std::string_view name, set, version, description, fixes, built_from, built_with;
 };
@@ -40,11 +55,22 @@ struct Patch {
     RecordArray<Func> no_ops;  // for functions that the predecessor replaces and this one doesn't; go with it
     Label<200> replaces;       // the predecessor's name, also when it has gone
 
+    u64 probation_ns = 0;       // asked for by its load; 0: none
+    u64 probation_end_ns = 0;   // 0: not on probation
+    bool rollback_due = false;  // it is to be rolled back by itself as soon as no transition runs
+    bool rollback_told = false;  // that it couldn't begin
+    bool forced = false;        // it was put out of force by force: its code may be running still
+    bool destructors_due = false;
+
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found
     u64 reference_count = 0;
     bool searched = false;  // lingering: the search that is under way looks for references into it, too
+    bool lingering_told = false;  // in the history
+    u32 lingering_index = 0;      // during one search
+    PatchIndexSet held_by;        // lingering patches with words into this one
+    Reference first_inner;        // the first of these words
 
-    bool is_registered() const { return stage != Stage::loading && stage != Stage::lingering; }
+    bool is_on_probation() const { return probation_end_ns != 0; }
     bool is_in_transition() const { return stage == Stage::appearing || stage == Stage::disappearing; }
     const Func* find_func(VirtAddr entry) const;
     // Does it replace or hold the function that begins there?

@@ -90,12 +90,15 @@ constexpr Wording kWordings[] = {
     GRAFT_WORDING(name_taken, "a patch of that name exists already", none, none),
     GRAFT_WORDING(too_many_patches, "too many patches", none, both),
     GRAFT_WORDING(transition_running, "a transition is running", none, none),
+    GRAFT_WORDING(on_probation, "the set has a patch on probation: commit it or roll it back first", none, none),
+    GRAFT_WORDING(rollback_due, "a patch is about to be rolled back", none, none),
     GRAFT_WORDING(function_taken, "the function belongs to another patch", address, none),
     GRAFT_WORDING(no_memory, "out of memory", none, none),
     GRAFT_WORDING(site_mismatch, "unexpected bytes at a call site", address, both_hex),
     GRAFT_WORDING(unknown_patch, "no such patch", none, none),
     GRAFT_WORDING(already_leaving, "the patch is being unloaded already", none, none),
     GRAFT_WORDING(not_in_transition, "the patch isn't in a transition", none, none),
+    GRAFT_WORDING(not_on_probation, "the patch isn't on probation", none, none),
 };
 #undef GRAFT_WORDING
 

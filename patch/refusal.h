@@ -95,6 +95,8 @@ enum class RefusalCode : u8 {
     name_taken,
     too_many_patches,
     transition_running,  // one at a time; other: the patch whose transition runs
+    on_probation,        // the set's patch is; other: that patch
+    rollback_due,        // of another patch, which comes first; other: that patch
     function_taken,      // changed or held by another patch; other: that patch
     // the machine
     no_memory,
@@ -103,8 +105,9 @@ enum class RefusalCode : u8 {
     unknown_patch,
     already_leaving,  // unregistered already
     not_in_transition,
+    not_on_probation,
 };
-inline constexpr usize kRefusalCodeCount = static_cast<usize>(RefusalCode::not_in_transition) + 1;
+inline constexpr usize kRefusalCodeCount = static_cast<usize>(RefusalCode::not_on_probation) + 1;
 
 // A copied name, cut at its capacity.
 template <usize Capacity>

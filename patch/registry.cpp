@@ -6,9 +6,11 @@ namespace graft::patch {
 
 Registry::~Registry() {
     GRAFT_ASSERT(!transition_);
-    while (Patch* patch = patches_.pop_front()) {
-        pop_funcs(*patch);
-        release(*patch);
+    for (auto* list : {&patches_, &dormant_}) {
+        while (Patch* patch = list->pop_front()) {
+            pop_funcs(*patch);
+            release(*patch);
+        }
     }
     while (Patch* patch = lingering_.pop_front()) release(*patch);
 }
@@ -19,12 +21,14 @@ RefusalResult<void> Registry::load(std::span<const std::byte> file, std::string_
     MachineGuard guard(machine_);
     auto loaded = load_locked(file, name, options);
     if (!loaded) record_refusal(HistoryEvent::refused, name, loaded.error());
+    set_alarm();
     return loaded;
 }
 
 RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::string_view name,
                                           const LoadOptions& options) {
     GRAFT_CHECK(check_idle());
+    GRAFT_CHECK(check_no_rollback_due());
     if (!name.empty()) GRAFT_CHECK(check_name(name));
     auto plan = GRAFT_TRY(Plan::parse(machine_, file, {.allow_endless = options.allow_endless}));
     if (name.empty()) {
@@ -38,9 +42,10 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
     auto patch = RecordOwner<Patch>::create(machine_);
     if (!patch) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(fill(*patch, plan, name));
+    patch->probation_ns = options.probation_ns;
     GRAFT_CHECK(succeed(*patch, outgoing));
     auto started = push_funcs(*patch);
-    if (started) started = start({Change::Kind::load, patch.get(), outgoing});
+    if (started) started = start({Change::Kind::load, patch.get(), outgoing}, options.deadline_ns);
     if (!started) {
         pop_funcs(*patch);
         part_from_predecessor(*patch);
@@ -138,7 +143,7 @@ RefusalResult<void> Registry::check_idle() const {
 
 RefusalResult<void> Registry::check_name(std::string_view name) {
     if (!formats::is_patch_name(name)) return refuse(RefusalCode::bad_name, name);
-    for (auto* list : {&patches_, &lingering_}) {
+    for (auto* list : {&patches_, &dormant_, &lingering_}) {
         for (Patch& patch : *list) {
             if (patch.texts.name == name) return refuse(RefusalCode::name_taken, name);
         }
@@ -150,11 +155,19 @@ RefusalResult<void> Registry::check_name(std::string_view name) {
 
 // Belongs the function to a patch of another set?
 RefusalResult<void> Registry::check_claim(const FunctionInfo& function, std::string_view set) {
-    for (Patch& patch : patches_) {
-        if (patch.texts.set == set || !patch.claims(function.entry)) continue;
-        return refuse(RefusalCode::function_taken, function.name, function.entry.value, 0, 0, patch.texts.name);
+    for (auto* list : {&patches_, &dormant_}) {
+        for (Patch& patch : *list) {
+            if (patch.texts.set == set || !patch.claims(function.entry)) continue;
+            return refuse(RefusalCode::function_taken, function.name, function.entry.value, 0, 0, patch.texts.name);
+        }
     }
     return {};
+}
+
+RefusalResult<void> Registry::check_probation(std::string_view set) {
+    Patch* holder = find_enabled(set);
+    if (holder == nullptr || !holder->is_on_probation()) return {};
+    return refuse(RefusalCode::on_probation, set, 0, 0, 0, holder->texts.name);
 }
 
 // Only who replaces a patch or has states may do without functions.
@@ -165,87 +178,11 @@ RefusalResult<void> Registry::check_funcs(const Plan& plan, std::string_view set
 }
 
 RefusalResult<void> Registry::check_set(const Plan& plan, std::string_view set) {
+    GRAFT_CHECK(check_probation(set));
     GRAFT_CHECK(check_funcs(plan, set));
     for (const PlannedFunc& func : plan.funcs()) GRAFT_CHECK(check_claim(func.old, set));
     for (const FunctionInfo& hold : plan.holds()) GRAFT_CHECK(check_claim(hold, set));
     return {};
-}
-
-// ---- transitions ----------------------------------------------------------------------------------------------------
-
-RefusalResult<void> Registry::start(const Change& change) {
-    auto transition = GRAFT_TRY(Transition::prepare(machine_, change, settled_));
-    // Before the first call site is live, so that no task sees an object that isn't made yet.
-    if (change.kind == Change::Kind::load) change.incoming->object.run_constructors();
-    GRAFT_CHECK(transition->begin());
-    transition_ = std::move(transition);
-    reported_stuck_ = false;
-    show_direction();
-    if (change.kind == Change::Kind::load) change.incoming->loaded_ns = transition_->began_ns();
-    record_start(change);
-    return {};
-}
-
-void Registry::show_direction() {
-    if (Patch* winner = transition_->winner()) winner->stage = Stage::appearing;
-    if (Patch* loser = transition_->loser()) loser->stage = Stage::disappearing;
-}
-
-RefusalResult<void> Registry::unregister(std::string_view name) {
-    MachineGuard guard(machine_);
-    Patch* patch = find_registered(name);
-    if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
-    if (patch->stage == Stage::disappearing) return refuse(RefusalCode::already_leaving, name);
-    if (patch->stage == Stage::appearing) return turn();
-    GRAFT_CHECK(check_idle());
-    return start({Change::Kind::unload, nullptr, patch});
-}
-
-RefusalResult<void> Registry::reverse(std::string_view name) {
-    MachineGuard guard(machine_);
-    Patch* patch = find_registered(name);
-    if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
-    if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
-    return turn();
-}
-
-RefusalResult<void> Registry::turn() {
-    transition_->turn();
-    reported_stuck_ = false;
-    show_direction();
-    record(HistoryEvent::turned, transition_->subject().texts.name);
-    return {};
-}
-
-Completion Registry::complete() {
-    MachineGuard guard(machine_);
-    if (!transition_) return Completion::nothing;
-    if (machine_.tasks_to_move() != 0) return Completion::not_yet;
-
-    MoveCounts moves = machine_.moves();
-    auto settled = transition_->settle();
-    if (!settled) {
-        if (!reported_stuck_) record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, settled.error());
-        reported_stuck_ = true;
-        return Completion::stuck;
-    }
-    settled_ = transition_->target();
-    record_end(*transition_, moves);
-    Patch* winner = transition_->winner();
-    Patch* loser = transition_->loser();
-    transition_.reset();
-    if (winner != nullptr) winner->stage = Stage::enabled;
-    if (loser != nullptr) drop(*loser);
-    request_search();
-    return Completion::done;
-}
-
-// Out of force for good: off the func stacks, off the list, away from its neighbour of the set.
-void Registry::drop(Patch& patch) {
-    part_from_predecessor(patch.successor != nullptr ? *patch.successor : patch);
-    pop_funcs(patch);
-    patches_.remove(patch);
-    retire(patch);
 }
 
 Patch* Registry::find_registered(std::string_view name) {

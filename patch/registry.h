@@ -1,28 +1,53 @@
 // Registry: all patches of one system, and the one way to change them.
 //
-// A patch's life (stage × request or event → stage; "turn" reverses the running transition):
+// A patch's life (stage × request or event → stage):
 //
-//   stage         | unregister     | reverse        | all tasks moved (complete)
-//   --------------+----------------+----------------+----------------------------------------------------------
-//   (none)        | unknown_patch  | unknown_patch  |
-//   appearing     | turn           | turn           | enabled
-//   enabled       | disappearing   | not_in_transit.|
-//   disappearing  | already_leaving| turn           | destructors run → (none) if nothing points into it, else
-//   lingering lingering     | unknown_patch  | unknown_patch  | looked at again after each later transition → (none)
+//   stage        | unregister    | reverse | rollback      | commit       | force    | at the transition's end
+//   -------------+---------------+---------+---------------+--------------+----------+-----------------------------------
+//   (none)       | unknown       | unknown | unknown       | unknown      | unknown  |
+//   appearing    | turn (1)      | turn    | not on prob.  | not on prob. | all move | enabled
+//   enabled      | disappearing  | not in  | not on prob.  | not on prob. | not in   |
+//    on probation| disappearing  | not in  | disappearing  | enabled      | not in   | (its time over: enabled)
+//   disappearing | leaving (2)   | turn    | (2)           | (2)          | all move | dormant or dropped (3)
+//   dormant      | unknown       | unknown | unknown       | unknown      | unknown  | appearing when its successor is
+//                |               |         |               |              |          |   rolled back; dropped when that
+//                |               |         |               |              |          |   is committed or unregistered
+//   lingering    | unknown       | unknown | unknown       | unknown      | unknown  | freed when nothing points into
+//   it
 //
-// A turned appearing patch is disappearing and a turned disappearing one is appearing, in the same transition, any
-// number of times. load() makes an appearing patch of a file, or refuses it and leaves everything as it was. A patch of
-// a set that has an enabled one replaces that: the two are in one transition, in opposite stages, and the one that is
-// disappearing in the end is dropped.
+//   "turn" reverses the running transition: who was appearing is disappearing and the other way round, any number of
+//   times. Words like "unknown" name the refusal (patch/refusal.h).
+//   (1) Refused (transition_running) for a predecessor that a rollback brings back: that can only be reversed.
+//   (2) already_leaving for unregister. A patch on probation that is disappearing is in a transition: rollback and
+//       commit are refused (transition_running), and its time ends it only if it comes into force again.
+//   (3) The loser of a load is dropped, or dormant if it was replaced by a patch that is on probation now; that of an
+//       unload is dropped, and a dormant predecessor with it; that of a rollback is dropped, but a predecessor that
+//       was on its way back, and isn't, is dormant again. Dropped means: off the func stacks, destructors run,
+//       lingering until nothing points into it, then freed.
+//
+// load() makes an appearing patch of a file, or refuses it and leaves everything as it was. A patch of a set that has
+// an enabled one replaces that in the same transition: one appears while the other disappears. unregister() of a patch
+// on probation ends in the original, and takes its dormant predecessor along.
+//
+// force() moves every task that is left. Whoever it moved may still be inside the loser, which is marked for good: it
+// is freed only by the ordinary search, its destructors run only then, and later transitions of its set or functions
+// count its text as changing. A transition that is turned afterwards has every task that moved looked at again; so
+// nothing is left in the loser then, and none is marked.
+//
+// A deadline turns a transition that hasn't moved everybody by then, once; who held it is in the history.
+//
+// withdraw() is the way in which the system itself goes back: a load is turned, a patch on probation is rolled back. If
+// another set's transition runs, the rollback is the next one, before any load.
 //
 // Invariants
 //   R1  At most one transition runs.
-//   R2  Two patches of different sets share no function, be it replaced or held. Of one set there is one patch, or two
-//       in a transition.
+//   R2  Two patches of different sets share no function, be it replaced or held; dormant ones count. Of one set there
+//       is one patch, or two neighbours: predecessor and successor, in a transition or in probation.
 //   R3  A live call site leads to a trampoline exactly while a transition changes its function, and directly to the top
 //       of its func stack otherwise; a function with an empty stack or a no-op on top has the NOP.
 //   R4  Code, data and records of a patch are released only when it is out of force everywhere: settled, drained,
-//       synchronised, and nothing found that points into it.
+//       synchronised, and nothing found that points into it. Words in patches that go with it don't count.
+//   R5  A name is used by one patch at most, registered, dormant or lingering.
 //
 // Locking: every method takes the machine's lock itself, and none may be called with it held; visitors and sinks run
 // under it and must neither call the registry nor sleep. Context: task. No method waits for a transition: whoever
@@ -49,10 +74,12 @@
 
 namespace graft::patch {
 
-inline constexpr usize kMaxPatches = 128;  // registered and lingering
+inline constexpr usize kMaxNamedHolders = 8;  // tasks that a deadline's records name
 
 struct LoadOptions {
     bool allow_endless = false;  // functions without a return instruction may be replaced or held
+    u64 probation_ns = 0;        // from the end of the transition on; 0: none
+    u64 deadline_ns = 0;         // for the transition, from its first live call site on; 0: none
 };
 
 enum class Completion : u8 {
@@ -79,11 +106,22 @@ public:
     // Loads the patch file and begins its transition. `name` empty: the name in the file. The bytes are needed during
     // the call only. Started when it returns without a refusal; the outcome comes as a history record.
     RefusalResult<void> load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
-    // Of an appearing patch: turns its transition.
-    RefusalResult<void> unregister(std::string_view name);
+    // Of an appearing patch: turns its transition. Deadlines as in LoadOptions.
+    RefusalResult<void> unregister(std::string_view name, u64 deadline_ns = 0);
     RefusalResult<void> reverse(std::string_view name);
+    // Of a patch on probation: back to its predecessor, or to the original.
+    RefusalResult<void> rollback(std::string_view name, u64 deadline_ns = 0);
+    // Ends the probation: the predecessor is let go.
+    RefusalResult<void> commit(std::string_view name);
+    // Moves every task that its transition waits for.
+    RefusalResult<void> force(std::string_view name);
+    // Takes a patch back of the system's own accord, `reason` saying why: see above. False when it can't be: unknown,
+    // settled, on its way out already, or itself on its way back by a rollback.
+    bool withdraw(std::string_view name, std::string_view reason);
     // Called by the machine's worker when tasks_to_move() may have become 0.
     Completion complete();
+    // Called by the machine's worker at the time of Machine::set_alarm(); may be called at any time.
+    void tick();
     // Looks for what still points into lingering patches, and frees those that nothing points into; returns how many.
     // Takes long: the lock is held only for its last part, and patches come and go meanwhile. When a search is under
     // way already, that one is repeated for the caller, who gets 0 at once.
@@ -103,12 +141,19 @@ public:
     void visit_lingering(LingeringVisitor& visitor);
     // Nothing when none runs.
     std::optional<TransitionView> transition();
+    TaintView taint();
     // See History::read(); `last` gets the newest record's number, 0 when there is none.
     usize read_history(u64 from, std::span<HistoryRecord> out, u64& last);
 
 private:
     using PatchList = IntrusiveList<Patch, &Patch::hook>;
     class ReferenceFilter;
+
+    struct Run {  // what the running transition has beside itself
+        u64 deadline_at_ns = 0;
+        bool forced = false;  // as it leads now
+        bool reported_stuck = false;
+    };
 
     // registry.cpp
     RefusalResult<void> load_locked(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
@@ -117,47 +162,71 @@ private:
     void part_from_predecessor(Patch& patch);
     RefusalResult<void> push_funcs(Patch& patch);
     void pop_funcs(Patch& patch);
-    RefusalResult<void> start(const Change& change);
-    RefusalResult<void> turn();
-    void show_direction();
-    void drop(Patch& patch);
     Patch* find_registered(std::string_view name);
     Patch* find_enabled(std::string_view set);
     RefusalResult<void> check_idle() const;
     RefusalResult<void> check_name(std::string_view name);
     RefusalResult<void> check_claim(const FunctionInfo& function, std::string_view set);
+    RefusalResult<void> check_probation(std::string_view set);
     RefusalResult<void> check_funcs(const Plan& plan, std::string_view set);
     RefusalResult<void> check_set(const Plan& plan, std::string_view set);
+    // registry_transition.cpp
+    RefusalResult<void> start(const Change& change, u64 deadline_ns);
+    RefusalResult<void> unregister_locked(std::string_view name, u64 deadline_ns);
+    void turn();
+    void show_direction();
+    std::span<const AddressRange> forced_texts(const Change& change);
+    void expire();
+    Completion complete_locked();
+    void finish(const Change& change, bool forward);
+    void make_dormant(Patch& patch);
+    void drop(Patch& patch);
+    // registry_probation.cpp
+    RefusalResult<void> start_rollback(Patch& patch, u64 deadline_ns);
+    void start_due_rollback();
+    RefusalResult<void> check_no_rollback_due();
+    void end_probation(Patch& patch);
+    bool is_probation_over(const Patch& patch, u64 now) const;
+    void set_alarm();
     // registry_release.cpp
     void retire(Patch& patch);
     void request_search();
     usize note_searched();
     usize begin_search();
     usize end_search(usize count);
-    void judge(Patch& patch, bool is_new, usize& freed);
+    void keep_held(const PatchIndexSet& staying);
+    void run_late_destructors();
+    void judge(Patch& patch, usize& freed);
     void release(Patch& patch);
     // registry_query.cpp
     PatchView view_of(const Patch& patch) const;
+    // registry_history.cpp
     void record(HistoryEvent event, std::string_view patch, std::string_view other = {});
     void record_start(const Change& change);
     void record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal);
     void record_end(const Transition& transition, const MoveCounts& moves);
+    void record_tasks(HistoryEvent event, u64 tasks);
+    void record_holder(const Holder& holder);
     void record_lingering(const Patch& patch);
     void publish(HistoryRecord record);
 
     Machine& machine_;
     PatchList patches_;  // registered
+    PatchList dormant_;
     PatchList lingering_;
-    usize patch_count_ = 0;  // in both
+    usize patch_count_ = 0;  // in all three
     FuncStackTable func_stacks_;
     Universe settled_ = Universe::zero;
     RecordOwner<Transition> transition_;
-    bool reported_stuck_ = false;
+    Run run_;  // of transition_
+    TaintView taint_;
+    u64 alarm_ = kNoAlarm;
     // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched
     // memory holds it.
     std::array<AddressRange, kMaxPatches * 3> searched_{};
+    std::array<AddressRange, kMaxPatches> forced_texts_{};
     bool searching_ = false;     // retry_lingering() is at work, perhaps without the lock
-    bool search_again_ = false;  // and somebody wants another search
+    bool search_again_ = false;  // another search is wanted after this one
     History history_;
 };
 

@@ -103,7 +103,9 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
     sink.patch(view);
     show_functions(*plan, sink);
     tell(check_idle());
+    tell(check_no_rollback_due());
     tell(check_name(name));
+    tell(check_probation(set));
     tell(check_funcs(*plan, set));
     for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old, set));
     for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold, set));
@@ -118,6 +120,12 @@ PatchView Registry::view_of(const Patch& patch) const {
     view.name = patch.texts.name;
     view.set = patch.texts.set;
     view.replaces = patch.replaces.view();
+    view.forced = patch.forced;
+    view.on_probation = patch.is_on_probation();
+    if (u64 now = machine_.now_ns(); patch.probation_end_ns > now)
+        view.probation_left_ns = patch.probation_end_ns - now;
+    if (patch.predecessor != nullptr && patch.predecessor->stage == Stage::dormant)
+        view.dormant = patch.predecessor->texts.name;
     view.version = patch.texts.version;
     view.description = patch.texts.description;
     view.fixes = patch.texts.fixes;
@@ -177,79 +185,14 @@ std::optional<TransitionView> Registry::transition() {
     view.began_ns = transition_->began_ns();
     view.tasks_to_move = machine_.tasks_to_move();
     view.moves = machine_.moves();
+    view.deadline_ns = run_.deadline_at_ns;
+    view.forced = run_.forced;
     return view;
 }
 
-// ---- history and log ------------------------------------------------------------------------------------------------
-
-usize Registry::read_history(u64 from, std::span<HistoryRecord> out, u64& last) {
+TaintView Registry::taint() {
     MachineGuard guard(machine_);
-    last = history_.last_number();
-    return history_.read(from, out);
-}
-
-void Registry::record(HistoryEvent event, std::string_view patch, std::string_view other) {
-    HistoryRecord entry;
-    entry.event = event;
-    entry.patch.assign(patch);
-    entry.other.assign(other);
-    if (transition_) entry.turns = transition_->turns();
-    publish(entry);
-}
-
-void Registry::record_start(const Change& change) {
-    auto event = change.kind == Change::Kind::load ? HistoryEvent::load_started : HistoryEvent::unload_started;
-    const Patch* other = change.kind == Change::Kind::load ? change.outgoing : change.incoming;
-    record(event, change.subject().texts.name, other != nullptr ? other->texts.name : std::string_view());
-}
-
-void Registry::record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal) {
-    HistoryRecord entry;
-    entry.event = event;
-    entry.patch.assign(patch);
-    entry.refusal = refusal;
-    publish(entry);
-}
-
-void Registry::record_end(const Transition& transition, const MoveCounts& moves) {
-    HistoryRecord entry;
-    entry.event = transition.is_appearing() ? HistoryEvent::loaded : HistoryEvent::unloaded;
-    entry.patch.assign(transition.subject().texts.name);
-    entry.turns = transition.turns();
-    entry.duration_ns = machine_.now_ns() - transition.began_ns();
-    entry.moves = moves;
-    publish(entry);
-    if (transition.change().is_replace() && transition.is_forward())
-        record(HistoryEvent::replaced, transition.loser()->texts.name, transition.winner()->texts.name);
-}
-
-void Registry::record_lingering(const Patch& patch) {
-    HistoryRecord entry;
-    entry.event = HistoryEvent::lingers;
-    entry.patch.assign(patch.texts.name);
-    entry.place = patch.places[0].place.value;
-    entry.word = patch.places[0].word;
-    entry.references = patch.reference_count;
-    publish(entry);
-}
-
-void Registry::publish(HistoryRecord entry) {
-    entry.time_ns = machine_.now_ns();
-    history_.add(entry);
-    machine_.history_grew();
-
-    Text<768> line;
-    line.append("patch ", entry.patch.empty() ? std::string_view("(unnamed)") : entry.patch.view(), ": ",
-                name_of(entry.event));
-    bool is_refusal = entry.event == HistoryEvent::refused || entry.event == HistoryEvent::stuck;
-    if (is_refusal) {
-        line.append(": ");
-        render(entry.refusal, line);
-    }
-    if (entry.event == HistoryEvent::lingers) {
-        line.append(": ", hex(entry.word), " stands at ", hex(entry.place), ", ", entry.references, " such places");
-    }
-    machine_.log(is_refusal ? LogLevel::warning : LogLevel::info, line.view());
+    return taint_;
 }
 
 }  // namespace graft::patch

@@ -4,29 +4,41 @@
 namespace graft::patch {
 
 // Sorts what the machine finds to the lingering patch that the word points into. A patch's own data may point into the
-// patch: it goes together with it.
+// patch: it goes together with it. A word in another lingering patch counts only if that one stays.
 class Registry::ReferenceFilter final : public ReferenceSink {
 public:
     explicit ReferenceFilter(PatchList& patches) : patches_(patches) {}
 
     void found(const Reference& reference) override {
-        VirtAddr word(reference.word);
-        for (Patch& patch : patches_) {
-            if (!patch.object.contains(word)) continue;
-            if (patch.object.contains(reference.place)) return;
-            if (patch.reference_count < patch.places.size()) patch.places[patch.reference_count] = reference;
-            ++patch.reference_count;
-            return;
-        }
+        Patch* target = patch_at(VirtAddr(reference.word));
+        if (target == nullptr) return;
+        Patch* holder = patch_at(reference.place);
+        if (holder == target) return;
+        if (holder == nullptr) return add(*target, reference);
+        if (target->held_by.empty()) target->first_inner = reference;
+        target->held_by.add(holder->lingering_index);
+    }
+
+    static void add(Patch& target, const Reference& reference) {
+        if (target.reference_count < target.places.size()) target.places[target.reference_count] = reference;
+        ++target.reference_count;
     }
 
 private:
+    Patch* patch_at(VirtAddr address) {
+        for (Patch& patch : patches_) {
+            if (patch.object.contains(address)) return &patch;
+        }
+        return nullptr;
+    }
+
     PatchList& patches_;
 };
 
-// The patch is out of force: off every func stack and list, and no task is inside.
+// The patch is out of force: off every func stack and list, and no task is inside, unless it was forced out.
 void Registry::retire(Patch& patch) {
-    patch.object.run_destructors();
+    patch.destructors_due = patch.forced;
+    if (!patch.forced) patch.object.run_destructors();
     patch.stage = Stage::lingering;
     patch.reference_count = 0;
     lingering_.push_back(patch);
@@ -35,7 +47,10 @@ void Registry::retire(Patch& patch) {
 // After a transition, since then something may be gone that pointed into a lingering patch.
 void Registry::request_search() {
     if (lingering_.empty() || machine_.search_later()) return;
-    end_search(note_searched());
+    do {
+        search_again_ = false;
+        end_search(note_searched());
+    } while (search_again_);
 }
 
 // Every patch that lingers now is searched for. Returns how many ranges that are.
@@ -51,35 +66,67 @@ usize Registry::note_searched() {
     return count;
 }
 
-// What is searched for can't vanish before the end: lingering patches are released nowhere else.
+// What is searched for can't vanish before the end: lingering patches are released nowhere else. One that began to
+// linger while the search was on stays, and waits for the next.
 usize Registry::end_search(usize count) {
-    // What had been found before stays known until the new search is over, to tell a new lingering patch from an old
-    // one.
-    std::array<bool, kMaxPatches> lingered{};
-    usize index = 0;
+    u32 index = 0;
     for (Patch& patch : lingering_) {
-        lingered[index++] = patch.reference_count != 0;
-        if (patch.searched) patch.reference_count = 0;
+        patch.lingering_index = index++;
+        if (!patch.searched) continue;
+        patch.reference_count = 0;
+        patch.held_by = {};
     }
     ReferenceFilter filter(lingering_);
     machine_.find_references(std::span(searched_).first(count), filter);
 
+    PatchIndexSet staying;
+    for (Patch& patch : lingering_) {
+        if (!patch.searched || patch.reference_count != 0) staying.add(patch.lingering_index);
+    }
+    keep_held(staying);
+    run_late_destructors();
+
     usize freed = 0;
-    index = 0;
     for (Patch* patch = lingering_.front(); patch != nullptr;) {
         Patch* next = lingering_.next(*patch);
-        judge(*patch, !lingered[index++], freed);
+        judge(*patch, freed);
         patch = next;
     }
     return freed;
 }
 
-// One that began to linger while the search was on waits for the next.
-void Registry::judge(Patch& patch, bool is_new, usize& freed) {
+// What a staying one points into stays.
+void Registry::keep_held(const PatchIndexSet& staying) {
+    PatchIndexSet all = staying;
+    for (bool grows = true; grows;) {
+        grows = false;
+        for (Patch& patch : lingering_) {
+            if (!patch.searched || patch.reference_count != 0 || !patch.held_by.intersects(all)) continue;
+            ReferenceFilter::add(patch, patch.first_inner);
+            all.add(patch.lingering_index);
+            grows = true;
+        }
+    }
+}
+
+// Nothing can run any more in a patch that was forced out and that nothing points into. Its destructors may, once; they
+// may leave pointers behind, so it is searched for once more.
+void Registry::run_late_destructors() {
+    for (Patch& patch : lingering_) {
+        if (!patch.searched || patch.reference_count != 0 || !patch.destructors_due) continue;
+        patch.destructors_due = false;
+        patch.object.run_destructors();
+        patch.searched = false;
+        search_again_ = true;
+    }
+}
+
+void Registry::judge(Patch& patch, usize& freed) {
     if (!patch.searched) return;
     patch.searched = false;
     if (patch.reference_count != 0) {
-        if (is_new) record_lingering(patch);
+        if (!patch.lingering_told) record_lingering(patch);
+        patch.lingering_told = true;
         return;
     }
     lingering_.remove(patch);

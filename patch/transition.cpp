@@ -73,11 +73,12 @@ Transition::~Transition() {
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
 }
 
-RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, const Change& change, Universe settled) {
+RefusalResult<RecordOwner<Transition>> Transition::prepare(Machine& machine, const Change& change, Universe settled,
+                                                           std::span<const AddressRange> forced) {
     auto transition = RecordOwner<Transition>::create(machine, machine, change, settled);
     if (!transition) return refuse(RefusalCode::no_memory, change.subject().texts.name);
     GRAFT_CHECK(transition->make_dispatches());
-    GRAFT_CHECK(transition->make_changing_set());
+    GRAFT_CHECK(transition->make_changing_set(forced));
     return transition;
 }
 
@@ -107,12 +108,13 @@ RefusalResult<void> Transition::make_dispatches() {
     return {};
 }
 
-RefusalResult<void> Transition::make_changing_set() {
-    usize capacity = 1 + ranges_of(change_.incoming) + ranges_of(change_.outgoing);
+RefusalResult<void> Transition::make_changing_set(std::span<const AddressRange> forced) {
+    usize capacity = 1 + forced.size() + ranges_of(change_.incoming) + ranges_of(change_.outgoing);
     if (!changing_.reserve(machine_, capacity)) return refuse(RefusalCode::no_memory, subject().texts.name);
 
     add_patch(changing_, change_.incoming);
     add_patch(changing_, change_.outgoing);
+    for (AddressRange text : forced) changing_.add(text);
     changing_.add(trampolines_.text);
     changing_.close();
     return {};

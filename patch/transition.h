@@ -50,13 +50,17 @@ struct Change {
 
     // The patch that it is about.
     Patch& subject() const { return kind == Kind::load ? *incoming : *outgoing; }
+    // Its neighbour of the set, if there is one.
+    Patch* other() const { return kind == Kind::load ? outgoing : incoming; }
     bool is_replace() const { return kind == Kind::load && outgoing != nullptr; }
 };
 
 class Transition final : public Examiner {
 public:
-    // `settled` is where all tasks are.
-    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, const Change& change, Universe settled);
+    // `settled` is where all tasks are. `forced`: texts of patches that were put out of force by force and share a
+    // function with the change; who is still in there is inside a changing function.
+    static RefusalResult<RecordOwner<Transition>> prepare(Machine& machine, const Change& change, Universe settled,
+                                                          std::span<const AddressRange> forced);
 
     Transition(Machine& machine, const Change& change, Universe settled);
     Transition(const Transition&) = delete;
@@ -86,7 +90,7 @@ public:
 
 private:
     RefusalResult<void> make_dispatches();
-    RefusalResult<void> make_changing_set();
+    RefusalResult<void> make_changing_set(std::span<const AddressRange> forced);
     usize count_functions() const;
     RefusalResult<void> write_sites();
 

@@ -14,13 +14,17 @@
 namespace graft::patch {
 
 // Where a patch is in its life; the table of changes is in patch/registry.h.
-enum class Stage : u8 { loading, appearing, enabled, disappearing, lingering };
+enum class Stage : u8 { loading, appearing, enabled, disappearing, dormant, lingering };
 
 std::string_view name_of(Stage stage);
 
 struct PatchView {
     std::string_view name, set, version, description, fixes, built_from, built_with;
     std::string_view replaces;  // the patch that it replaced or, in a plan, would replace; empty: none
+    std::string_view dormant;   // the predecessor that can be gone back to; empty: none
+    bool on_probation = false;
+    u64 probation_left_ns = 0;
+    bool forced = false;
     Stage stage = Stage::loading;
     bool enabled = false;  // registered and not on its way out
     bool in_transition = false;
@@ -50,6 +54,14 @@ struct TransitionView {
     u64 began_ns = 0;
     u64 tasks_to_move = 0;
     MoveCounts moves{};
+    u64 deadline_ns = 0;  // when it turns round by itself; 0: never
+    bool forced = false;  // as it leads now
+};
+
+// What leaves this system in doubt for good.
+struct TaintView {
+    u64 forced = 0;            // transitions that were forced
+    Label<200> last_forced{};  // whose the last one was
 };
 
 class PatchVisitor {

@@ -96,6 +96,8 @@ public:
     void end_transition() override;
     void sweep() override;
     u64 tasks_to_move() const override;
+    void force_moves() override;
+    void visit_holders(patch::HolderSink& sink) override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
     void prepare_search(std::span<const AddressRange> ranges) override;
     patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;

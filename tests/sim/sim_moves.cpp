@@ -343,6 +343,22 @@ u64 SimMachine::tasks_to_move() const {
     return has(Defect::completes_early) && to_move_ < 3 ? 0 : to_move_;
 }
 
+void SimMachine::force_moves() {
+    for (u64 id : task_ids()) {
+        if (random_.percent(20)) run_meanwhile();
+        auto found = by_id_.find(id);
+        if (found != by_id_.end() && found->second->state != target_) move(*found->second, MoveCause::force);
+    }
+    check_worker();
+}
+
+void SimMachine::visit_holders(HolderSink& sink) {
+    run_meanwhile();
+    for (auto& task : tasks_) {
+        if (task->state != target_) sink.holder({task->id, "task", "function"});
+    }
+}
+
 void SimMachine::survey(const Examiner& examiner, SurveySink& sink) {
     for (auto& task : tasks_) {
         auto verdict = examine(examiner, *task, false);

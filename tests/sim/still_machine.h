@@ -67,18 +67,24 @@ public:
     void turn_transition(patch::Universe target) override;
     void end_transition() override;
     void sweep() override {}
-    u64 tasks_to_move() const override { return 0; }
+    u64 tasks_to_move() const override { return unmoved.size(); }
     patch::MoveCounts moves() const override { return moves_; }
+    void force_moves() override { unmoved.clear(); }
+    void visit_holders(patch::HolderSink& sink) override {
+        for (u64 task : unmoved) sink.holder({task, "task", "function"});
+    }
     void survey(const patch::Examiner&, patch::SurveySink&) override {}
     bool search_later() override { return false; }
     void prepare_search(std::span<const AddressRange>) override {}
     patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
     u64 now_ns() const override { return ++clock_; }
+    void set_alarm(u64 at_ns) override { alarm_ns = at_ns; }
     void log(patch::LogLevel level, std::string_view text) override;
     void history_grew() override { ++history_records; }
 
     // -- for tests
     Ledger ledger() const;
+    void advance(u64 ns) { clock_ += ns; }
     VirtAddr site(VirtAddr entry) const;
     // The n-th fallible call from now on fails (1 = the next one); 0 = none.
     void fail_after(u64 calls) { fail_after_ = calls; }
@@ -89,6 +95,8 @@ public:
     const patch::PatchCode* code_at(VirtAddr address) const;
     bool is_live_text(VirtAddr address) const;
 
+    std::vector<u64> unmoved;  // ids of tasks that a transition waits for
+    u64 alarm_ns = patch::kNoAlarm;
     std::vector<patch::Reference> references;  // what find_references() finds
     std::vector<Call> calls;
     std::vector<std::string> log_lines;

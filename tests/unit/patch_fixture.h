@@ -111,6 +111,13 @@ protected:
         EXPECT_TRUE(registry->visit_patch(name, visitor));
         return visitor.stage;
     }
+    // Where calls of the function go when no transition runs: the name of a patch, or "original".
+    std::string at(std::string_view function) {
+        VirtAddr site = machine.site(entry(function));
+        if (!site) return "original";
+        const PatchCode* code = machine.code_at(site);
+        return code != nullptr ? std::string(code->patch_name) : "nowhere";
+    }
     void point_into(std::string_view name, sim::StillMachine& at) {
         struct Visitor final : PatchVisitor {
             void patch(const PatchView& view) override { text = view.text; }

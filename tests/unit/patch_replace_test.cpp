@@ -6,13 +6,6 @@ namespace {
 
 class PatchReplace : public PatchRegistryTest {
 protected:
-    // Where calls of the function go when no transition runs: the name of a patch, or "original".
-    std::string at(std::string_view function) {
-        VirtAddr site = machine.site(entry(function));
-        if (!site) return "original";
-        const PatchCode* code = machine.code_at(site);
-        return code != nullptr ? std::string(code->patch_name) : "nowhere";
-    }
     std::string replaces(std::string_view name) {
         struct Visitor final : PatchVisitor {
             void patch(const PatchView& view) override { text = view.replaces; }

@@ -1,0 +1,210 @@
+// Transitions: their beginning, what is done to a running one, and their end.
+#include "patch/registry.h"
+
+namespace graft::patch {
+
+// ---- beginning ------------------------------------------------------------------------------------------------------
+
+// A deadline of 0: none.
+RefusalResult<void> Registry::start(const Change& change, u64 deadline_ns) {
+    auto transition = GRAFT_TRY(Transition::prepare(machine_, change, settled_, forced_texts(change)));
+    // Before the first call site is live, so that no task sees an object that isn't made yet.
+    if (change.kind == Change::Kind::load) change.incoming->object.run_constructors();
+    GRAFT_CHECK(transition->begin());
+    transition_ = std::move(transition);
+    run_ = {};
+    if (deadline_ns != 0) run_.deadline_at_ns = transition_->began_ns() + deadline_ns;
+    show_direction();
+    if (change.kind == Change::Kind::load) change.incoming->loaded_ns = transition_->began_ns();
+    record_start(change);
+    return {};
+}
+
+void Registry::show_direction() {
+    if (Patch* winner = transition_->winner()) winner->stage = Stage::appearing;
+    if (Patch* loser = transition_->loser()) loser->stage = Stage::disappearing;
+}
+
+// Texts of patches that were forced out and may hold a frame of a function that the change is about.
+std::span<const AddressRange> Registry::forced_texts(const Change& change) {
+    auto shares = [](const Patch& forced, const Patch* patch) {
+        if (patch == nullptr || patch == &forced) return false;
+        if (patch->texts.set == forced.texts.set) return true;
+        for (const Func& func : forced.funcs) {
+            if (patch->claims(func.old.entry)) return true;
+        }
+        return false;
+    };
+    usize count = 0;
+    for (auto* list : {&dormant_, &lingering_}) {
+        for (Patch& patch : *list) {
+            if (!patch.forced || (!shares(patch, change.incoming) && !shares(patch, change.outgoing))) continue;
+            forced_texts_[count++] = patch.object.memory().text;
+        }
+    }
+    return std::span(forced_texts_).first(count);
+}
+
+RefusalResult<void> Registry::unregister(std::string_view name, u64 deadline_ns) {
+    MachineGuard guard(machine_);
+    auto result = unregister_locked(name, deadline_ns);
+    set_alarm();
+    return result;
+}
+
+RefusalResult<void> Registry::unregister_locked(std::string_view name, u64 deadline_ns) {
+    Patch* patch = find_registered(name);
+    if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
+    if (patch->stage == Stage::disappearing) return refuse(RefusalCode::already_leaving, name);
+    if (patch->stage == Stage::appearing) {
+        // Of an old set that is on its way back by a rollback: that can be reversed, not unregistered half-way.
+        if (transition_->change().kind == Change::Kind::rollback && patch == transition_->change().incoming) {
+            return refuse(RefusalCode::transition_running, name, 0, 0, 0, transition_->subject().texts.name);
+        }
+        turn();
+        return {};
+    }
+    GRAFT_CHECK(check_idle());
+    return start({Change::Kind::unload, nullptr, patch}, deadline_ns);
+}
+
+// ---- while one runs -------------------------------------------------------------------------------------------------
+
+RefusalResult<void> Registry::reverse(std::string_view name) {
+    MachineGuard guard(machine_);
+    Patch* patch = find_registered(name);
+    if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
+    if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
+    turn();
+    set_alarm();
+    return {};
+}
+
+void Registry::turn() {
+    transition_->turn();
+    // Whoever was moved by force is looked at again on the way back, like everybody.
+    run_.forced = false;
+    run_.reported_stuck = false;
+    show_direction();
+    record(HistoryEvent::turned, transition_->subject().texts.name);
+}
+
+RefusalResult<void> Registry::force(std::string_view name) {
+    MachineGuard guard(machine_);
+    Patch* patch = find_registered(name);
+    if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
+    if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
+    u64 tasks = machine_.tasks_to_move();
+    machine_.force_moves();
+    run_.forced = true;
+    ++taint_.forced;
+    taint_.last_forced.assign(transition_->subject().texts.name);
+    record_tasks(HistoryEvent::forced, tasks);
+    return {};
+}
+
+// The deadline has passed. Whoever holds the transition is named before it turns; afterwards others may.
+void Registry::expire() {
+    run_.deadline_at_ns = 0;
+    if (!transition_->is_forward() || machine_.tasks_to_move() == 0) return;
+
+    class Holders final : public HolderSink {
+    public:
+        explicit Holders(Registry& registry) : registry_(registry) {}
+        void holder(const Holder& holder) override {
+            if (++count_ <= kMaxNamedHolders) registry_.record_holder(holder);
+        }
+
+    private:
+        Registry& registry_;
+        usize count_ = 0;
+    } holders(*this);
+    record_tasks(HistoryEvent::expired, machine_.tasks_to_move());
+    machine_.visit_holders(holders);
+    turn();
+}
+
+// ---- end ------------------------------------------------------------------------------------------------------------
+
+Completion Registry::complete() {
+    MachineGuard guard(machine_);
+    auto completion = complete_locked();
+    if (completion == Completion::done) {
+        start_due_rollback();
+        set_alarm();
+    }
+    return completion;
+}
+
+Completion Registry::complete_locked() {
+    if (!transition_) return Completion::nothing;
+    if (machine_.tasks_to_move() != 0) return Completion::not_yet;
+
+    MoveCounts moves = machine_.moves();
+    auto settled = transition_->settle();
+    if (!settled) {
+        if (!run_.reported_stuck)
+            record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, settled.error());
+        run_.reported_stuck = true;
+        return Completion::stuck;
+    }
+    settled_ = transition_->target();
+    if (Patch* loser = transition_->loser(); loser != nullptr && run_.forced) loser->forced = true;
+    record_end(*transition_, moves);
+    Change change = transition_->change();
+    bool forward = transition_->is_forward();
+    transition_.reset();
+    finish(change, forward);
+    request_search();
+    return Completion::done;
+}
+
+void Registry::finish(const Change& change, bool forward) {
+    Patch* winner = forward ? change.incoming : change.outgoing;
+    Patch* loser = forward ? change.outgoing : change.incoming;
+    if (winner != nullptr) {
+        winner->stage = Stage::enabled;
+        winner->forced = false;
+    }
+    switch (change.kind) {
+        case Change::Kind::load:
+            if (forward && change.incoming->probation_ns != 0) {
+                change.incoming->probation_end_ns = machine_.now_ns() + change.incoming->probation_ns;
+                if (loser != nullptr) make_dormant(*loser);
+            } else if (loser != nullptr) {
+                drop(*loser);
+            }
+            return;
+        case Change::Kind::unload:
+            if (!forward) return;
+            // What it replaced goes with it: nobody could go back to that any more.
+            if (Patch* predecessor = loser->predecessor) drop(*predecessor);
+            drop(*loser);
+            return;
+        case Change::Kind::rollback:
+            if (forward) {
+                drop(*loser);
+            } else if (loser != nullptr) {
+                make_dormant(*loser);
+            }
+            return;
+    }
+}
+
+void Registry::make_dormant(Patch& patch) {
+    patches_.remove(patch);
+    patch.stage = Stage::dormant;
+    dormant_.push_back(patch);
+}
+
+// Out of force for good: off the func stacks, off its list, away from its neighbour of the set.
+void Registry::drop(Patch& patch) {
+    part_from_predecessor(patch.successor != nullptr ? *patch.successor : patch);
+    pop_funcs(patch);
+    (patch.stage == Stage::dormant ? dormant_ : patches_).remove(patch);
+    patch.probation_end_ns = 0;
+    patch.rollback_due = false;
+    retire(patch);
+}
+
+}  // namespace graft::patch
