@@ -91,13 +91,7 @@ public:
     void blocking(const kernel::BlockingView& view) override {
         out_.append(view.id, '\t', view.name_view(), '\t');
         Text<512> function;
-        if (view.unreliable) {
-            function.append("(stack not reliable)");
-        } else if (!view.pc) {
-            function.append("(not yet looked at)");
-        } else {
-            kernel::append_code_name(function, view.pc);
-        }
+        kernel::append_held_in(function, view);
         out_.append(function.view(), '\t', hex(view.frame.value, kAddressDigits), '\t');
         u64 now = kernel::now_ns();
         append_seconds(out_, view.since_ns == 0 || view.since_ns > now ? 0 : now - view.since_ns);

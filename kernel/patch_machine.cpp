@@ -181,6 +181,10 @@ usize PatchMachine::count_shadow(u64 state) {
 u64 PatchMachine::now_ns() const {
     return arch::now_ns();
 }
+void PatchMachine::set_alarm(u64 at_ns) {
+    static_assert(patch::kNoAlarm == kNever);
+    set_patch_alarm(at_ns);
+}
 void PatchMachine::log(patch::LogLevel level, std::string_view text) {
     kernel::log(level, text);
 }

@@ -55,6 +55,8 @@ public:
     void sweep() override;
     u64 tasks_to_move() const override;
     patch::MoveCounts moves() const override;
+    void force_moves() override;
+    void visit_holders(patch::HolderSink& sink) override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
 
     bool search_later() override;
@@ -62,6 +64,7 @@ public:
     patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
 
     u64 now_ns() const override;
+    void set_alarm(u64 at_ns) override;
     void log(patch::LogLevel level, std::string_view text) override;
     void history_grew() override;
 

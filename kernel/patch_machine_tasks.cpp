@@ -6,6 +6,7 @@
 #include "kernel/patch_search.h"
 #include "kernel/references.h"
 #include "kernel/task_list.h"
+#include "kernel/task_view.h"
 #include "kernel/task_visit.h"
 #include "kernel/task_walk.h"
 
@@ -16,6 +17,25 @@ namespace {
 class Sweep final : public TaskVisitor {
 public:
     u32 visit(Task& task, arch::InterruptFrame* frame) override { return examine_task(task, frame); }
+};
+
+class Force final : public TaskVisitor {
+public:
+    u32 visit(Task& task, arch::InterruptFrame* frame) override { return force_task(task, frame); }
+};
+
+class Holders final : public BlockingSink {
+public:
+    explicit Holders(patch::HolderSink& sink) : sink_(sink) {}
+
+    void blocking(const BlockingView& view) override {
+        Text<512> function;
+        append_held_in(function, view);
+        sink_.holder({view.id, view.name_view(), function.view()});
+    }
+
+private:
+    patch::HolderSink& sink_;
 };
 
 // After the last move: nothing of the transition stays with a task.
@@ -87,6 +107,18 @@ void PatchMachine::sweep() {
     note_withdrawal();
     report_moves();
     wake_unmoved_worker();
+}
+
+void PatchMachine::force_moves() {
+    Force force;
+    visit_all_tasks(force);
+    report_moves();
+    wake_unmoved_worker();
+}
+
+void PatchMachine::visit_holders(patch::HolderSink& sink) {
+    Holders holders(sink);
+    view_blocking(holders);
 }
 
 u64 PatchMachine::tasks_to_move() const {

@@ -76,13 +76,13 @@ void mark(Task& task, const arch::InterruptFrame* frame) {
     task.examine_at_stop = true;
 }
 
-u32 move(Task& task, const arch::InterruptFrame* frame) {
+u32 move(Task& task, const arch::InterruptFrame* frame, MoveCause cause) {
     bool here = frame != nullptr;
     // A hook that is firing finds the task moved and does nothing.
     (void)arch::take_off_return_hook(task.context, here);
     if (here) return arch::kExitMove;
     task.context.patch_state = static_cast<u8>(move_target());
-    note_move(task, MoveCause::walk);
+    note_move(task, cause);
     return 0;
 }
 
@@ -140,7 +140,7 @@ u32 examine_task(Task& task, arch::InterruptFrame* frame) {
     patch::Verdict verdict = examiner->examine(stack);
     switch (verdict.kind) {
         case patch::Verdict::Kind::clear:
-            return move(task, frame);
+            return move(task, frame, MoveCause::walk);
         case patch::Verdict::Kind::inside:
             if (!verdict.hook_slot) break;
             hook(task, frame, verdict.hook_slot);
@@ -150,6 +150,13 @@ u32 examine_task(Task& task, arch::InterruptFrame* frame) {
     }
     mark(task, frame);
     return 0;
+}
+
+u32 force_task(Task& task, arch::InterruptFrame* frame) {
+    if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return 0;
+    if (task.state == TaskState::exited) return 0;  // the reaper counts it
+    task.examine_at_stop = false;
+    return move(task, frame, MoveCause::force);
 }
 
 void examine_stopped_task(Task& task) {

@@ -1,7 +1,8 @@
 // Moves: how tasks get from one side of a transition to the other, and who learns of the last one.
 //
 // Causes: `walk` (the task wasn't running and its stack is clear), `interrupt` (its own processor found it clear),
-// `hook` (its outermost changing frame returned), `birth` (a new task, before its first code), `exit` (it ended).
+// `hook` (its outermost changing frame returned), `birth` (a new task, before its first code), `exit` (it ended),
+// `force` (it was moved whatever it was in; a running one counts as moved by `interrupt`).
 //
 // Patchable code only says that a running task may move; permanent code writes its state and then calls
 // graft_upcall_moved(). A task that isn't running is moved by whoever holds its run queue's lock.
@@ -40,6 +41,8 @@ patch::MoveCounts move_counts();
 // Moves, hooks or marks the task, or takes its hook off when it is in the target. Returns kExit flags for a running
 // task.
 u32 examine_task(Task& task, arch::InterruptFrame* frame);
+// Moves the task whatever it is in. Returns kExit flags for a running task.
+u32 force_task(Task& task, arch::InterruptFrame* frame);
 // The task was marked and has stopped running. Lock: its run queue's.
 void examine_stopped_task(Task& task);
 

@@ -46,7 +46,7 @@ void load_next_boot_patches() {
         load_one(boot_patches[next_boot_patch++]);
 }
 
-bool complete(void*) {
+bool complete() {
     switch (patch_registry().complete()) {
         case patch::Completion::stuck:
             return true;
@@ -60,6 +60,10 @@ bool complete(void*) {
     return false;
 }
 
+void tick() {
+    patch_registry().tick();
+}
+
 }  // namespace
 
 patch::Registry& patch_registry() {
@@ -70,7 +74,7 @@ void start_patch_service() {
     void* memory = records_allocate(sizeof(patch::Registry), alignof(patch::Registry));
     GRAFT_ASSERT(memory);
     registry = new (memory) patch::Registry(machine);
-    start_patch_worker(complete, nullptr);
+    start_patch_worker({.complete = complete, .tick = tick});
     start_callback_task();
     start_patch_search([](void*) { (void)patch_registry().retry_lingering(); }, nullptr);
 }

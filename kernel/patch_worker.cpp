@@ -1,5 +1,8 @@
 #include "kernel/patch_worker.h"
 
+#include <algorithm>
+#include <atomic>
+
 #include "arch/x86_64/clock.h"
 #include "base/assert.h"
 #include "kernel/patch_moves.h"
@@ -13,8 +16,9 @@ namespace {
 
 constexpr u64 kRetryNs = 1'000'000'000;
 
-constinit CompletionFunction complete = nullptr;  // constant after start_patch_worker()
-constinit void* complete_argument = nullptr;
+constinit PatchWorkerCalls calls{};  // constant after start_patch_worker()
+// Written before the worker is woken, which orders it.
+constinit std::atomic<u64> alarm_ns{kNever};
 constinit Task* worker_task = nullptr;  // constant after start_patch_worker(); never ends
 
 constinit SpinLock history_lock{LockRank::wait};
@@ -22,14 +26,21 @@ constinit WaitQueue history_readers;  // history_lock
 constinit u64 generation = 0;         // history_lock
 
 void wait_for_work(bool retry) {
-    WakeUp alarm(retry ? arch::now_ns() + kRetryNs : kNever);
+    u64 until = alarm_ns.load(std::memory_order_relaxed);
+    if (retry) until = std::min(until, arch::now_ns() + kRetryNs);
+    WakeUp alarm(until);
     park();
 }
 
-// The wait may end for no reason; complete() may be called at any time.
+// The wait may end for no reason; complete() and tick() may be called at any time.
 [[gnu::noinline]] bool worker_round(bool retry) {
     wait_for_work(retry);
-    return complete(complete_argument);
+    bool again = calls.complete();
+    if (alarm_ns.load(std::memory_order_relaxed) <= arch::now_ns()) {
+        alarm_ns.store(kNever, std::memory_order_relaxed);  // tick() sets the next one
+        calls.tick();
+    }
+    return again;
 }
 
 void worker_loop(void*) {
@@ -39,9 +50,8 @@ void worker_loop(void*) {
 
 }  // namespace
 
-void start_patch_worker(CompletionFunction function, void* argument) {
-    complete = function;
-    complete_argument = argument;
+void start_patch_worker(const PatchWorkerCalls& given) {
+    calls = given;
     TaskOptions options;
     options.name = "patch-worker";
     options.priority = kPatchPriority;
@@ -50,6 +60,11 @@ void start_patch_worker(CompletionFunction function, void* argument) {
     GRAFT_ASSERT(handle);
     worker_task = &handle->task();
     set_patch_worker(*worker_task);
+}
+
+void set_patch_alarm(u64 at_ns) {
+    alarm_ns.store(at_ns, std::memory_order_relaxed);
+    unpark(*worker_task);
 }
 
 void wake_patch_worker() {

@@ -1,5 +1,5 @@
 // The patch worker: the task that ends transitions. It sleeps until the last task has moved and then has the registry
-// complete. It also is where readers of the history wait.
+// complete, or until something is due. It also is where readers of the history wait.
 #pragma once
 
 #include "base/types.h"
@@ -7,11 +7,20 @@
 
 namespace graft::kernel {
 
-// Called in the worker whenever the last task may have moved. True: call again in a second, something must be retried.
-using CompletionFunction = bool (*)(void* argument);
+// What the worker calls.
+struct PatchWorkerCalls {
+    // Whenever the last task may have moved. True: call again in a second, something must be retried.
+    bool (*complete)();
+    // At the time of set_patch_alarm().
+    void (*tick)();
+};
 
 // Context: boot, once, after the registry exists.
-void start_patch_worker(CompletionFunction complete, void* argument);
+void start_patch_worker(const PatchWorkerCalls& calls);
+
+// Has it call tick() once at this time, in place of what was set before; kNever: not at all. Lock: the registry's.
+// Context: task, after the start.
+void set_patch_alarm(u64 at_ns);
 
 // Has it call the completion function soon. Context: any with no lock of rank run_queue or above, after the start.
 void wake_patch_worker();

@@ -86,6 +86,16 @@ void view_blocking(BlockingSink& sink) {
     }
 }
 
+void append_held_in(TextBuffer& out, const BlockingView& view) {
+    if (view.unreliable) {
+        out.append("(stack not reliable)");
+    } else if (!view.pc) {
+        out.append("(not yet looked at)");
+    } else {
+        append_code_name(out, view.pc);
+    }
+}
+
 std::optional<StackView> view_stack(u64 id) {
     StackReading reading;
     if (!visit_task(id, reading)) return std::nullopt;

@@ -64,6 +64,9 @@ protected:
 // Nothing when no transition runs. No lock is held while the sink is called. Context: task.
 void view_blocking(BlockingSink& sink);
 
+// "function+0x12 [patch]", or what is known instead. Context: any.
+void append_held_in(TextBuffer& out, const BlockingView& view);
+
 struct StackView {
     static constexpr usize kCapacity = 64;
 

@@ -55,11 +55,11 @@ struct Patch {
     RecordArray<Func> no_ops;  // for functions that the predecessor replaces and this one doesn't; go with it
     Label<200> replaces;       // the predecessor's name, also when it has gone
 
-    u64 probation_ns = 0;       // asked for by its load; 0: none
-    u64 probation_end_ns = 0;   // 0: not on probation
-    bool rollback_due = false;  // it is to be rolled back by itself as soon as no transition runs
+    u64 probation_ns = 0;        // asked for by its load; 0: none
+    u64 probation_end_ns = 0;    // 0: not on probation
+    bool rollback_due = false;   // it is to be rolled back by itself as soon as no transition runs
     bool rollback_told = false;  // that it couldn't begin
-    bool forced = false;        // it was put out of force by force: its code may be running still
+    bool forced = false;         // it was put out of force by force: its code may be running still
     bool destructors_due = false;
 
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found

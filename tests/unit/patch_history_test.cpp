@@ -39,8 +39,9 @@ TEST(History, RendersOneLine) {
     record.moves = {5, 4, 3, 2, 1};
     Text<512> out;
     render(record, out);
-    EXPECT_EQ(out.view(),
-              "7\t3.004050\tloaded\tfix\tturns=2\tseconds=0.001500\twalk=5\tinterrupt=4\thook=3\tbirth=2\texit=1");
+    EXPECT_EQ(
+        out.view(),
+        "7\t3.004050\tloaded\tfix\tturns=2\tseconds=0.001500\twalk=5\tinterrupt=4\thook=3\tbirth=2\texit=1\tforce=0");
 
     record.event = HistoryEvent::refused;
     record.refusal = Refusal{RefusalCode::wrong_bytes, 0x1000, 0x90, 0x55, std::string_view("price"), {}};
