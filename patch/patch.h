@@ -64,7 +64,7 @@ struct Patch {
 
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found
     u64 reference_count = 0;
-    bool searched = false;  // lingering: the search that is under way looks for references into it, too
+    bool searched = false;        // lingering: the search that is under way looks for references into it, too
     bool lingering_told = false;  // in the history
     u32 lingering_index = 0;      // during one search
     PatchIndexSet held_by;        // lingering patches with words into this one
