@@ -32,9 +32,8 @@ public:
         : options_(options), interruption_(interruption), baseline_(std::move(baseline)), scratch_(scratch) {}
 
     Outcome<BuildReport> run() {
-        std::error_code error;
-        fs::create_directories(scratch_ / "tmp", error);
-        fs::create_directories(scratch_ / "edited", error);
+        make_folders(scratch_ / "tmp");
+        make_folders(scratch_ / "edited");
         EditPlace place{baseline_, interruption_, scratch_, scratch_ / "edited"};
         edits_ =
             GRAFT_TRY(options_.diffs.empty() ? compare_tree(place, options_.tree) : apply_diffs(place, options_.diffs));
@@ -130,6 +129,7 @@ private:
                 one.baseline = baseline_.objects() / unit.unit->object;
             }
             one.patched = unit.patched;
+            one.removed = unit.source.empty();
             request.units.push_back(std::move(one));
         }
         auto result = differ::compare(request);
@@ -166,6 +166,8 @@ private:
             show_place(decision.place);
             decision.unit = baseline_.shown(decision.unit);
             decision.reason = tree_.lines.mapped(decision.reason);
+            show_place(decision.first_difference.place);
+            for (std::string& text : decision.first_difference.inlined) text = tree_.lines.mapped(text);
         }
         for (differ::Refusal& refusal : result.refusals) {
             show_place(refusal.place);

@@ -210,8 +210,7 @@ private:
                 GRAFT_CHECK(write_text(folder / name, without_returns(GRAFT_TRY(read_text(current(name))))));
             }
         }
-        std::error_code error;
-        fs::create_directories(folder, error);
+        make_folders(folder);
         fs::path diff_path = folder;
         diff_path += ".diff";
         return write_text(diff_path, diff);

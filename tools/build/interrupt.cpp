@@ -82,6 +82,12 @@ void Interruption::continue_or_wait() {
     std::lock_guard guard(mutex_);
 }
 
+bool Interruption::conclude(const std::function<bool()>& step) {
+    std::lock_guard guard(mutex_);
+    concluded_ = step();
+    return concluded_;
+}
+
 void Interruption::watch() {
     for (;;) {
         pollfd waiting[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
@@ -89,14 +95,20 @@ void Interruption::watch() {
         int ready = ::poll(waiting, 2, deadline_.poll_timeout());
         if (ready < 0) continue;
         if (waiting[1].revents != 0) return;
-        if (ready == 0) end(0);
         signalfd_siginfo info{};
-        if (::read(signals_.get(), &info, sizeof(info)) == sizeof(info)) end(static_cast<int>(info.ssi_signo));
+        if (ready != 0 && ::read(signals_.get(), &info, sizeof(info)) != sizeof(info)) continue;
+        end(ready == 0 ? 0 : static_cast<int>(info.ssi_signo));
+        return;
     }
 }
 
 void Interruption::end(int signal) {
-    mutex_.lock();  // never given back: the other threads wait here until the process is gone
+    mutex_.lock();
+    if (concluded_) {
+        mutex_.unlock();
+        return;
+    }
+    // From here on the lock is never given back: the other threads wait for it until the process is gone.
     for (pid_t child : children_) ::kill(-child, SIGKILL);
     for (const fs::path& path : doomed_) remove_for_good(path);
     if (signal == 0) {

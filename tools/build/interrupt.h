@@ -37,6 +37,10 @@ public:
     void add_doomed(const std::filesystem::path& path);
     void remove_doomed(const std::filesystem::path& path);
 
+    // Does what can't be taken back, unless interrupted before. After it nothing is interrupted any more: the build is
+    // done.
+    bool conclude(const std::function<bool()>& step);
+
     // Returns when nothing has interrupted; else never.
     void continue_or_wait();
 
@@ -45,13 +49,14 @@ public:
 
 private:
     void watch();
-    [[noreturn]] void end(int signal);
+    void end(int signal);  // returns only if the build is done
 
     tool::Deadline deadline_;
     sigset_t before_{};
     tool::UniqueFd signals_;
     tool::UniqueFd stop_;
-    std::mutex mutex_;  // of the two below; held for good once interrupted
+    std::mutex mutex_;  // of the three below; held for good once interrupted
+    bool concluded_ = false;
     std::set<pid_t> children_;
     std::set<std::filesystem::path> doomed_;
     std::thread watcher_;

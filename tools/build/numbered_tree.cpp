@@ -52,7 +52,7 @@ Outcome<Changes> line_changes(const EditPlace& place, const Edits& edits) {
 
 Outcome<void> link_to(const fs::path& target, const fs::path& link, std::set<fs::path>& made) {
     std::error_code error;
-    if (made.insert(link.parent_path()).second) fs::create_directories(link.parent_path(), error);
+    if (made.insert(link.parent_path()).second) make_folders(link.parent_path());
     fs::create_symlink(target, link, error);
     if (error) return refused(fmt::format("{}: {}", link.string(), error.message()));
     return {};

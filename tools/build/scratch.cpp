@@ -15,9 +15,16 @@ using tool::ExitCode;
 using tool::Outcome;
 using tool::refused;
 
+namespace {
+
+constexpr std::string_view kPrefix = "graft-build.";
+
+}  // namespace
+
 Outcome<std::unique_ptr<Scratch>> Scratch::make(Interruption& interruption) {
     const char* parent = std::getenv("TMPDIR");
-    std::string pattern = fs::path(parent != nullptr && *parent != '\0' ? parent : "/tmp") / "graft-build.XXXXXX";
+    std::string pattern =
+        fs::path(parent != nullptr && *parent != '\0' ? parent : "/tmp") / (std::string(kPrefix) + "XXXXXX");
     std::vector<char> name(pattern.begin(), pattern.end());
     name.push_back('\0');
     if (::mkdtemp(name.data()) == nullptr) return fail(tool::system_failure(ExitCode::refused, pattern));
@@ -33,9 +40,15 @@ Scratch::~Scratch() {
     interruption_.remove_doomed(path_);
 }
 
-Outcome<void> write_text(const fs::path& path, std::string_view text) {
+bool make_folders(const fs::path& folder) {
     std::error_code error;
-    fs::create_directories(path.parent_path(), error);
+    if (fs::is_directory(folder, error)) return true;
+    if (folder.filename().string().starts_with(kPrefix) || !folder.has_relative_path()) return false;
+    return make_folders(folder.parent_path()) && (fs::create_directory(folder, error) || !error);
+}
+
+Outcome<void> write_text(const fs::path& path, std::string_view text) {
+    make_folders(path.parent_path());
     std::ofstream file(path, std::ios::binary);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
     file.close();
@@ -59,9 +72,10 @@ Outcome<void> write_whole(Interruption& interruption, const std::string& path, s
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     file.close();
     std::error_code error;
-    interruption.continue_or_wait();
-    if (file) fs::rename(temporary, path, error);
-    bool written = file && !error;
+    bool written = interruption.conclude([&] {
+        if (file) fs::rename(temporary, path, error);
+        return file && !error;
+    });
     if (!written) fs::remove(temporary, error);
     interruption.remove_doomed(temporary);
     if (!written) return refused(fmt::format("{}: cannot be written", path));

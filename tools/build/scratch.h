@@ -31,6 +31,10 @@ private:
     std::filesystem::path path_;
 };
 
+// Makes a folder and those that lead there, but never a scratch folder: one that is missing was removed by an
+// interruption.
+bool make_folders(const std::filesystem::path& folder);
+
 // Makes the folders that lead there.
 tool::Outcome<void> write_text(const std::filesystem::path& path, std::string_view text);
 tool::Outcome<std::string> read_text(const std::filesystem::path& path);

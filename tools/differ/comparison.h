@@ -63,7 +63,7 @@ struct UnitPair {
     std::vector<Difference> differences;  // by patched item; meaningful when changed
 
     bool is_new() const { return unit->baseline.empty(); }
-    bool goes_on() const { return unit->patched.empty(); }
+    bool goes_on() const { return unit->patched.empty() && !unit->removed; }
 };
 
 // A state that a patched unit declares (patch/author.h).

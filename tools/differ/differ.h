@@ -29,7 +29,8 @@ struct Unit {
     std::string source;     // as messages name it: "kernel/log.cpp"
     std::string linked_as;  // the object's name in the link map: "build/image/kernel/log.cpp.o". Empty: a new unit
     std::string baseline;   // the baseline's object file. Empty: a new unit
-    std::string patched;    // the patched object file. Empty: the unit goes on unchanged
+    std::string patched;    // the patched object file. Empty: the unit goes on unchanged, or is removed
+    bool removed = false;   // the diff has taken its source away
 };
 
 struct HoldPolicy {

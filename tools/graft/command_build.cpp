@@ -22,6 +22,7 @@ using differ::DecisionKind;
 struct Arguments {
     BuildOptions options;
     std::vector<std::string> holds;
+    std::string why;  // the function to explain; nothing is written
 };
 
 std::string placed(const differ::SourcePlace& place, const std::string& text) {
@@ -63,6 +64,38 @@ void print_summary(const BuildOptions& options, const BuildReport& report, doubl
                report.compiled.size(), report.units, seconds);
 }
 
+// "total" and "demo::total" name `demo::total(int)`, and so does its linkage name.
+bool is_named(const Decision& decision, const std::string& name) {
+    if (name == decision.name || name == decision.demangled) return true;
+    std::string plain = decision.demangled.substr(0, decision.demangled.find('('));
+    if (!plain.ends_with(name)) return false;
+    return plain.size() == name.size() || plain[plain.size() - name.size() - 1] == ':';
+}
+
+void print_why(const Decision& decision) {
+    const differ::FirstDifference& first = decision.first_difference;
+    fmt::print("{}: {} in {}{}{}\n", decision.demangled, differ::decision_name(decision.kind), decision.unit,
+               decision.reason.empty() ? "" : ": ", decision.reason);
+    if (first.before.empty() && first.after.empty()) return;
+    fmt::print("  first difference{}{}\n", first.place.known() ? " at " : "", first.place.text());
+    fmt::print("  - {}\n  + {}\n", first.before.empty() ? "(ends)" : first.before,
+               first.after.empty() ? "(ends)" : first.after);
+    for (const std::string& text : first.inlined) fmt::print("  inlined {}\n", text);
+}
+
+// Explains every function of that name.
+Outcome<void> explain(const std::string& name, const BuildReport& report) {
+    usize found = 0;
+    for (const Decision& decision : report.result.decisions) {
+        if (!is_named(decision, name)) continue;
+        print_why(decision);
+        ++found;
+    }
+    if (found != 0) return {};
+    return nothing_to_do(fmt::format("{}: no function of that name in the files that the edits reach: {}", name,
+                                     fmt::join(report.compiled, ", ")));
+}
+
 void write_names(JsonWriter& json, const char* key, const std::vector<std::string>& names) {
     json.key(key).begin_array();
     for (const std::string& name : names) json.value(name);
@@ -91,7 +124,12 @@ void write_functions(JsonWriter& json, const differ::Result& result) {
         write_place(json, decision.place);
         json.field("address", decision.entry == 0 ? "" : fmt::format("{:#x}", decision.entry));
         json.field("old_size", decision.old_size).field("new_size", decision.new_size);
-        json.field("endless", decision.endless).end();
+        json.field("endless", decision.endless);
+        json.key("first_difference").begin_object();
+        write_place(json, decision.first_difference.place);
+        json.field("before", decision.first_difference.before).field("after", decision.first_difference.after);
+        write_names(json, "inlined", decision.first_difference.inlined);
+        json.end().end();
     }
     json.end();
 }
@@ -130,6 +168,14 @@ void print_json(const BuildOptions& options, const BuildReport& report, double s
     fmt::print("{}\n", json.text());
 }
 
+// What ended before there was anything to compare.
+void print_failure(const Failure& failure) {
+    JsonWriter json;
+    json.begin_object().field("outcome", failure.code == ExitCode::nothing_to_do ? "nothing to do" : "refused");
+    json.field("reason", failure.text).end();
+    fmt::print("{}\n", json.text());
+}
+
 Outcome<void> conclude(const BuildReport& report) {
     const differ::Result& result = report.result;
     if (result.refused()) {
@@ -153,16 +199,23 @@ Outcome<void> run_build(const Arguments& arguments, const Globals& globals) {
         if (hold == "none") options.holds.automatic = false;
         if (hold != "none" && hold != "auto") options.holds.named.push_back(hold);
     }
+    if (arguments.why.empty() == options.output.empty()) return misused("build: either --output or --why is required");
+    if (!arguments.why.empty() && options.texts.name.empty()) options.texts.name = "why";
     u64 began = now_ns();
     build::Interruption interruption(globals.deadline());
-    auto report = GRAFT_TRY(build::build_patch(options, interruption));
+    auto report = build::build_patch(options, interruption);
+    if (!report) {
+        if (globals.json) print_failure(report.error());
+        return fail(std::move(report.error()));
+    }
     double seconds = static_cast<double>(now_ns() - began) / 1e9;
-    print_remarks(globals, report);
+    if (!arguments.why.empty() && !globals.json) return explain(arguments.why, *report);
+    print_remarks(globals, *report);
     if (globals.json)
-        print_json(options, report, seconds);
-    else if (!globals.quiet && !report.result.patch.empty())
-        print_summary(options, report, seconds);
-    return conclude(report);
+        print_json(options, *report, seconds);
+    else if (!globals.quiet && !report->result.patch.empty())
+        print_summary(options, *report, seconds);
+    return conclude(*report);
 }
 
 }  // namespace
@@ -180,7 +233,10 @@ void define_build(CLI::App& app, CommandLine& line) {
     command->add_option("--base", options.base, "The image's build folder, such as build/demo")
         ->required()
         ->type_name("FOLDER");
-    command->add_option("-o,--output", options.output, "The patch to write")->required()->type_name("FILE.klp");
+    command->add_option("-o,--output", options.output, "The patch to write")->type_name("FILE.klp");
+    command
+        ->add_option("--why", arguments->why, "Instead of a patch: where this function first differs, and through what")
+        ->type_name("FUNCTION");
     command
         ->add_option("--tree", options.tree,
                      "A tree that has been edited, instead of diffs; default: the one the image was made from")
