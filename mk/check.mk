@@ -98,5 +98,8 @@ selfpatch: build/graft build/test-corpus.elf  ## random functions of the whole s
 PART ?= call
 CALLS ?= 100000
 TASKS ?= 8,64,1024,10000
-bench: build/test-bench.elf build/test-bench/patches/bench.klp build/graft  ## figures beside Linux's (PART=call|transition CALLS TASKS)
-	@$(MEASURE) bench python3 tests/bench/bench.py --part $(PART) --calls $(CALLS) --tasks $(TASKS)
+ROUNDS ?= 5
+FULL ?= 1
+BENCHED := $(if $(filter build,$(PART)),build/demo.elf,build/test-bench.elf build/test-bench/patches/bench.klp)
+bench: $(BENCHED) build/graft  ## figures beside Linux's (PART=call|transition|build CALLS TASKS ROUNDS FULL)
+	@$(MEASURE) bench python3 tests/bench/bench.py --part $(PART) --calls $(CALLS) --tasks $(TASKS) --rounds $(ROUNDS) --full $(FULL)

@@ -68,6 +68,7 @@ def all_suites():
     suites.append(Suite("flags", [], "make --no-print-directory check_flags", "ktap"))
     suites.append(Suite("rows", [], "make --no-print-directory check_rows"))
     suites.append(Suite("patchable", [], "make --no-print-directory patchable"))
+    suites.append(Suite("build", ["build/demo.elf", "build/graft"], "python3 tests/build/graft_build_test.py", "ktap", 600))
     suites.append(Suite("reproducible", [], "make --no-print-directory check_reproducible", "line", 600))
     suites += measured("sim", "sim", "tests/sim/main.cpp", "SEEDS=100", 600)
     if list(Path("tests/fuzz").glob("*_fuzz.cpp")):
@@ -85,6 +86,7 @@ def all_suites():
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
     suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)
     suites += measured("bench transition", "bench PART=transition", "tests/guest/bench", "TASKS=8,64", 600)
+    suites += measured("bench build", "bench PART=build", "tests/bench/bench_build.py", "ROUNDS=3 FULL=0", 600)
     suites += measured("link", "link", "tests/qemu/link.py", "LOADS=3", 900)
     return suites
 

@@ -5,6 +5,7 @@ usage: bench.py --part call|transition [--calls N] [--tasks N,N...]
 
   call         what a call of a function costs before, while and after it is patched
   transition   how long a patch takes to come and go with sleeping tasks, busy ones and one that holds it
+  build        how long `graft build` takes beside the compiler alone (bench_build.py)
 
 Instructions are the guest's: one processor under `-icount shift=0`, where the time stamp counter counts them. Durations
 are those of four processors under QEMU's multi-threaded emulation, on whatever the host has to spare, and nothing is
@@ -18,6 +19,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from bench_build import measure_build
 
 BUILD = Path("build")
 IMAGE, PATCH = BUILD / "test-bench.elf", BUILD / "test-bench/patches/bench.klp"
@@ -132,12 +135,17 @@ def measure_transition(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--part", choices=("call", "transition"), required=True)
+    parser.add_argument("--part", choices=("call", "transition", "build"), required=True)
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--tasks", default="8,64,1024,10000", help="numbers of sleeping tasks, rising, with commas")
+    parser.add_argument("--rounds", type=int, default=5, help="of part build")
+    parser.add_argument("--full", type=int, default=1, help="part build: measure a full build, too")
     options = parser.parse_args()
-    measure = measure_call if options.part == "call" else measure_transition
-    passed, figures, lines, summary = measure(options)
+    if options.part == "build":
+        passed, figures, rows, lines, summary = measure_build(options)
+        lines = table(rows) + lines
+    else:
+        passed, figures, lines, summary = (measure_call if options.part == "call" else measure_transition)(options)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     text = "\n".join(lines) + "\n"
     (OUTPUT / f"{options.part}.txt").write_text(text, encoding="utf-8")
