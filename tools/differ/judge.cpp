@@ -7,35 +7,6 @@
 #include "tools/differ/judge_context.h"
 
 namespace graft::differ {
-namespace {
-
-SourcePlace place_in(const UnitPair& pair, const DebugInfo& debug, const UnitObject& object, u32 index) {
-    SourcePlace unknown{.file = pair.unit->source, .line = 0};
-    if (index == 0 || index >= object.items().size()) return unknown;
-    const Item& item = object.item(index);
-    CodePlace where{.section = item.section, .offset = item.offset};
-    if (item.is_function()) {
-        const DebugFunction* function = debug.function_at(where);
-        if (function && function->place.known()) return function->place;
-        SourcePlace line = debug.line_at(where);
-        return line.known() ? line : unknown;
-    }
-    const DebugVariable* variable = debug.variable_at(where);
-    return variable && variable->place.known() ? variable->place : unknown;
-}
-
-}  // namespace
-
-SourcePlace JudgeContext::old_place(u32 unit, u32 item) const {
-    const UnitPair& pair = comparison.units[unit];
-    return place_in(pair, debug[unit].before, pair.baseline, item);
-}
-
-SourcePlace JudgeContext::new_place(u32 unit, u32 item) const {
-    const UnitPair& pair = comparison.units[unit];
-    return place_in(pair, debug[unit].after, pair.patched, item);
-}
-
 u32 JudgeContext::unit_of(const Decision& decision) const {
     auto found = std::find_if(comparison.units.begin(), comparison.units.end(),
                               [&](const UnitPair& pair) { return pair.unit->source == decision.unit; });
@@ -66,16 +37,10 @@ std::string list_names(const std::vector<std::string>& names, usize most) {
 }
 
 PackResult<void> judge(const Comparison& comparison, Result& result) {
-    std::vector<UnitDebug> debug;
-    for (const UnitPair& pair : comparison.units) {
-        DebugInfo before = GRAFT_TRY(DebugInfo::read(pair.baseline.object()));
-        DebugInfo after = GRAFT_TRY(DebugInfo::read(pair.patched.object()));
-        debug.push_back({std::move(before), std::move(after)});
-    }
     const std::string& image = comparison.request->image;
     std::vector<std::byte> bytes = GRAFT_TRY(tools::read_file(image));
     CallGraph graph = GRAFT_TRY(CallGraph::read(bytes, image));
-    JudgeContext context{comparison, result, std::move(debug), std::move(graph)};
+    JudgeContext context{comparison, result, std::move(graph)};
     judge_types(context);
     judge_data(context);
     judge_code(context);

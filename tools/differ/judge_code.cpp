@@ -74,7 +74,7 @@ private:
     SourcePlace place_of(const Decision& decision) const {
         u32 unit = context_.unit_of(decision);
         if (unit == context_.comparison.units.size()) return {.file = decision.unit, .line = 0};
-        return context_.new_place(unit, context_.comparison.units[unit].patched.find(decision.name));
+        return context_.comparison.new_place({unit, context_.comparison.units[unit].patched.find(decision.name)});
     }
 
     void judge_changed(Decision& decision) {
@@ -146,8 +146,10 @@ private:
                 ++others;
         }
         for (const Decision* decision : boot) {
-            std::string reason =
-                "it only runs while the image boots (from " + context_.graph.boot_path(decision->entry) + ")";
+            std::string from = context_.graph.boot_path(decision->entry);
+            std::string reason = decision->endless
+                                     ? "it was called once, at boot (from " + from + "), and never returns"
+                                     : "it only runs while the image boots (from " + from + ")";
             if (others == 0) {
                 context_.refuse("boot-only", place_of(*decision), decision->demangled,
                                 reason + ": a patch of it has no effect",
@@ -181,7 +183,7 @@ private:
     void warn_of_pointer(u32 unit, u32 function, u32 user) {
         const UnitObject& patched = context_.comparison.units[unit].patched;
         if (patched.item(user).name.starts_with("_ZTV")) return;
-        context_.warn("address-outlives", context_.new_place(unit, function),
+        context_.warn("address-outlives", context_.comparison.new_place({unit, function}),
                       fmt::format("'{}' is new and its address is taken in '{}': while a pointer to it is kept, the "
                                   "patch's memory can't be freed",
                                   demangled(patched.item(function).name), demangled(patched.item(user).name)));

@@ -11,20 +11,13 @@
 
 namespace graft::differ {
 
-struct UnitDebug {
-    DebugInfo before;
-    DebugInfo after;
-};
-
 struct JudgeContext {
     const Comparison& comparison;
     Result& result;
-    std::vector<UnitDebug> debug;  // by unit
     CallGraph graph;
 
-    // Where the item is defined; the unit's source without a line when the debug information doesn't say.
-    SourcePlace old_place(u32 unit, u32 item) const;
-    SourcePlace new_place(u32 unit, u32 item) const;
+    const DebugInfo& before(u32 unit) const { return *comparison.units[unit].baseline_debug; }
+    const DebugInfo& after(u32 unit) const { return *comparison.units[unit].patched_debug; }
     // The unit of a decision; the number of units if it has none.
     u32 unit_of(const Decision& decision) const;
 

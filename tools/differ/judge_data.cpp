@@ -38,7 +38,7 @@ private:
         const Item& before = pair.baseline.item(index);
         if (!before.has_identity() || pair.placed[index].address == 0) return;
         if (pair.old_changes[index] == ItemChange::removed && before.writable && !is_guard(before))
-            context_.warn("removed-data", context_.old_place(unit, index),
+            context_.warn("removed-data", context_.comparison.old_place({unit, index}),
                           fmt::format("'{}' was removed: the image keeps it, and what it holds is not given up",
                                       demangled(before.name)));
         u32 twin = pair.to_patched[index];
@@ -56,7 +56,7 @@ private:
     }
 
     void refuse_data(u32 unit, const Item& before, const Item& after, u32 twin) {
-        SourcePlace place = context_.new_place(unit, twin);
+        SourcePlace place = context_.comparison.new_place({unit, twin});
         if (!is_first(before.name, place)) return;
         std::string reason;
         if (before.size != after.size)
@@ -109,7 +109,7 @@ private:
         constexpr std::string_view kPrefix = "vtable for ";
         std::string name = demangled(table.name);
         if (!name.starts_with(kPrefix)) return otherwise;
-        for (const TypeNode& type : context_.debug[unit].after.types())
+        for (const TypeNode& type : context_.after(unit).types())
             if (type.kind == TypeKind::aggregate && type.name == name.substr(kPrefix.size()) && type.place.known())
                 return type.place;
         return otherwise;
@@ -120,10 +120,10 @@ private:
         const Item& item = pair.patched.item(index);
         if (pair.new_changes[index] != ItemChange::added) return;
         if (item.kind == ItemKind::data && item.writable && !is_guard(item) && !is_vtable(item))
-            new_data_.emplace(item.name, context_.new_place(unit, index));
+            new_data_.emplace(item.name, context_.comparison.new_place({unit, index}));
         if (is_vtable(item) && item.has_identity() && !context_.comparison.image->defines_global(item.name))
             context_.warn(
-                "address-outlives", class_place(unit, item, context_.new_place(unit, index)),
+                "address-outlives", class_place(unit, item, context_.comparison.new_place({unit, index})),
                 fmt::format("{} is new: objects of the class that outlive the patch keep its memory from being freed",
                             demangled(item.name)));
     }

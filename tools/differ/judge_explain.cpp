@@ -40,12 +40,31 @@ struct Side {
                          [](auto* left, auto* right) { return left->depth < right->depth; });
         return found;
     }
+    // Instructions that were merged or moved belong to no range of an inlined call, but still to a line: the inlined
+    // function that begins last before it (unless the function itself does), else one that is called on that line.
+    const InlinedCall* inlined_by_line(u64 at) const {
+        const DebugFunction* described = function();
+        SourcePlace line = debug.line_at(place(at));
+        if (!described || !line.known()) return nullptr;
+        auto before_line = [&](const SourcePlace& one) { return one.file == line.file && one.line <= line.line; };
+        const InlinedCall* best = nullptr;
+        const InlinedCall* called = nullptr;
+        u32 begins = before_line(described->place) ? described->place.line : 0;
+        for (const InlinedCall& call : described->inlined) {
+            if (!called && call.call.file == line.file && call.call.line == line.line && is_ours(call.place))
+                called = &call;
+            if (!before_line(call.place) || call.place.line <= begins) continue;
+            best = &call;
+            begins = call.place.line;
+        }
+        return best ? best : called;
+    }
     // How often each function of the tree is inlined.
     std::map<std::string, int> inlined_names() const {
         std::map<std::string, int> names;
         if (const DebugFunction* described = function())
             for (const InlinedCall& call : described->inlined)
-                if (is_ours(call.place) && !call.ranges.empty()) ++names[call.name];
+                if (is_ours(call.place)) ++names[call.name];
         return names;
     }
 };
@@ -67,12 +86,13 @@ private:
         u32 new_item = pair.patched.find(decision.name);
         u32 old_item = new_item != 0 ? pair.to_baseline[new_item] : pair.baseline.find(decision.name);
         if (!decision.place.known())
-            decision.place = new_item != 0 ? context_.new_place(unit, new_item) : context_.old_place(unit, old_item);
+            decision.place = new_item != 0 ? context_.comparison.new_place({unit, new_item})
+                                           : context_.comparison.old_place({unit, old_item});
         if (decision.kind == DecisionKind::removed && decision.reason.empty())
             decision.reason = "the image keeps it: pointers to it stay valid";
         if (decision.kind != DecisionKind::changed || new_item == 0 || old_item == 0) return;
-        Side before{pair.baseline, context_.debug[unit].before, old_item};
-        Side after{pair.patched, context_.debug[unit].after, new_item};
+        Side before{pair.baseline, context_.before(unit), old_item};
+        Side after{pair.patched, context_.after(unit), new_item};
         const Difference& difference = pair.differences[new_item];
         describe_difference(decision.first_difference, before, after, difference);
         std::string inlined = inlined_text(before, after, difference);
@@ -87,6 +107,8 @@ private:
         first.after = instruction_of(after.object, after.item, difference.new_at);
         auto calls = after.inlined_at(difference.new_at);
         if (calls.empty()) calls = before.inlined_at(difference.old_at);
+        if (const InlinedCall* by_line = calls.empty() ? after.inlined_by_line(difference.new_at) : nullptr)
+            calls.push_back(by_line);
         for (const InlinedCall* call : calls)
             first.inlined.push_back(fmt::format("'{}' at {}", demangled(call->name), call->call.text()));
     }
@@ -118,7 +140,8 @@ private:
             for (auto call = calls.rbegin(); call != calls.rend(); ++call)
                 if (is_ours((*call)->place)) return *call;
         }
-        return nullptr;
+        const InlinedCall* by_line = after.inlined_by_line(difference.new_at);
+        return by_line ? by_line : before.inlined_by_line(difference.old_at);
     }
 
     JudgeContext& context_;

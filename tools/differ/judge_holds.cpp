@@ -44,7 +44,9 @@ private:
 
     void hold_callers() {
         for (const auto& [entry, node] : context_.graph.nodes()) {
-            if (changed_.contains(entry) || node.start_code || context_.graph.is_boot_only(entry)) continue;
+            // What ran at boot is over, unless it is a loop that runs on.
+            bool over = node.start_code || (node.has_return && context_.graph.is_boot_only(entry));
+            if (changed_.contains(entry) || over) continue;
             std::set<u64> called;
             for (const CodeCall& call : node.calls)
                 if (changed_.contains(call.target)) called.insert(call.target);

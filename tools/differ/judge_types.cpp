@@ -76,8 +76,9 @@ private:
     }
 
     void judge_unit(u32 unit) {
-        const UnitDebug& debug = context_.debug[unit];
-        for (TypeChange& change : compare_types(debug.before, debug.after)) {
+        const DebugInfo& before = context_.before(unit);
+        const DebugInfo& after = context_.after(unit);
+        for (TypeChange& change : compare_types(before, after)) {
             // A coroutine's frame belongs to its body, which is judged as code.
             if (change.name.ends_with(".Frame")) continue;
             if (change.layout && lives_in_changed_code_only(unit, change)) continue;
@@ -88,14 +89,14 @@ private:
             Found& found = found_[change.name];
             add_users(unit, change, found.users);
             if (!found.change.name.empty()) continue;
-            found.place = debug.after.type(change.after).place;
+            found.place = after.type(change.after).place;
             found.change = std::move(change);
         }
     }
 
     void add_users(u32 unit, const TypeChange& change, std::vector<std::string>& users) const {
         const UnitPair& pair = context_.comparison.units[unit];
-        const DebugInfo& after = context_.debug[unit].after;
+        const DebugInfo& after = context_.after(unit);
         Reach reach(after);
         for (const DebugFunction& function : after.functions()) {
             u32 item = pair.patched.at(function.where.section, function.where.offset);
@@ -112,7 +113,7 @@ private:
     // to one, and no other type has it inside. (An object that goes through void* and comes back isn't seen.)
     bool lives_in_changed_code_only(u32 unit, const TypeChange& change) const {
         const UnitPair& pair = context_.comparison.units[unit];
-        const DebugInfo& before = context_.debug[unit].before;
+        const DebugInfo& before = context_.before(unit);
         if (before.type(change.before).local_to.empty()) return false;
         Reach reach(before);
         auto knows = [&](u32 type) { return reach(type, change.before, kAllPointers); };

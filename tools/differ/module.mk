@@ -1,2 +1,2 @@
 TESTED += $(wildcard tools/differ/*.cpp)
-LIBS_unit += -ldw
+LIBS_unit += -ldw -lZycore

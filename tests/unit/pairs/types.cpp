@@ -219,6 +219,14 @@ Box<int> box;
 Tree* tree;
 named_by_typedef by_typedef;
 
+int uses_outer(const Outer& one) {
+#ifdef AFTER
+    return one.tail + 1;
+#else
+    return one.tail;
+#endif
+}
+
 int closures(int a, int b) {
 #ifdef AFTER
     auto above = [&] { return a * 3; };
