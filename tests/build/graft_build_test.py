@@ -137,6 +137,28 @@ def _():
     check(found == ["rounding-2", "rounding", "2.0", "BUG-7", "cents"], shown.stdout)
 
 
+@tests.add("inspect --diff shows the changed instructions, and wants the image that the patch fits")
+def _():
+    run = Run(FIX)
+    def inspect(*arguments):
+        return subprocess.run([str(GRAFT), "inspect", str(run.output), *arguments], capture_output=True, text=True, check=False)
+
+    shown = inspect("--diff", "--base", str(BASE))
+    check(shown.returncode == DONE, shown.stderr)
+    check(shown.stdout.count("\n@@ +0x") >= 2, shown.stdout)
+    diffs = json.loads(inspect("--json", "--diff", "--base", str(BASE / "baseline/image.elf")).stdout or "{}")
+    for diff in json.loads(inspect("--json", "--diff", "--base", str(BASE)).stdout)["diff"]:
+        marks = {line[0] for line in diff["lines"]}
+        check("-" in marks and "+" in marks, f"{diff['name']}: no difference shown")
+    check(len(diffs.get("diff", [])) == len(CHANGED), f"by the image itself: {diffs}")
+    check(inspect("--diff").returncode == USAGE, "--diff without --base")
+    check(inspect("--diff", "--base", "/nowhere").returncode == REFUSED, "an image that isn't there")
+    other = run.folder.parent / "other.elf"
+    other.write_bytes((BASE / "baseline/image.elf").read_bytes().replace(bytes.fromhex(json.loads(inspect("--json").stdout)["build_id"]), bytes(20)))
+    refused = inspect("--diff", "--base", str(other))
+    check(refused.returncode == REFUSED and "made for build" in refused.stderr, refused.stderr)
+
+
 @tests.add("comments and white space are nothing to change, and compile nothing")
 def _():
     text = "// A comment.\n\n" + source().replace("    i64 sum = 0;", "    i64  sum = 0;  // so far")

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tools/differ/differ.h"
+#include "tools/differ/listing.h"
 
 namespace graft::differ {
 namespace {
@@ -208,6 +209,38 @@ TEST(JudgeTypes, CausesAreRefusedOnce) {
     EXPECT_EQ(refusal(result, "pairs::Outer"), nullptr);
     auto texts = warnings(result, "changed-meaning");
     EXPECT_EQ(texts.size(), 3u);
+}
+
+// ---- listings -------------------------------------------------------------------------------------------------------
+
+std::vector<ListedInstruction> listing_of(std::initializer_list<u8> code, u64 address) {
+    CodeNames names;
+    names.address = [](u64 at) { return at == 0x2000 ? std::string("'callee()'") : std::string(); };
+    std::vector<u8> bytes(code);
+    return list_code(std::as_bytes(std::span(bytes)), address, names);
+}
+
+TEST(Listing, TargetsHaveNamesAndInnerOnesDoNotCount) {
+    // test edi, edi; je +6; call callee; ret
+    auto low = listing_of({0x85, 0xff, 0x74, 0x05, 0xe8, 0xf7, 0x0f, 0x00, 0x00, 0xc3}, 0x1000);
+    ASSERT_EQ(low.size(), 4u);
+    EXPECT_EQ(low[1].text, "jz +0x9");
+    EXPECT_EQ(low[2].text, "call 'callee()'");
+    // The same behind one more instruction, elsewhere: only that one differs.
+    auto high = listing_of({0x90, 0x85, 0xff, 0x74, 0x05, 0xe8, 0xf6, 0xff, 0xff, 0xff, 0xc3}, 0x2000);
+    high[3].text = high[3].key = "call 'callee()'";
+    std::vector<std::string> expected = {"@@ +0x0 +0x0 @@", "+     0: nop", "      1: test edi, edi",
+                                         "      3: jz +0xa", "      5: call 'callee()'"};
+    EXPECT_EQ(difference_of(low, high), expected);
+    EXPECT_TRUE(difference_of(low, low).empty());
+    EXPECT_EQ(difference_of({}, low).size(), 5u);
+}
+
+TEST(Listing, BytesThatAreNoInstruction) {
+    auto listed = listing_of({0x06, 0xc3}, 0);
+    ASSERT_EQ(listed.size(), 2u);
+    EXPECT_EQ(listed[0].text, ".byte 0x06");
+    EXPECT_EQ(listed[1].text, "ret");
 }
 
 // ---- nothing --------------------------------------------------------------------------------------------------------

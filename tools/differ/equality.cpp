@@ -41,6 +41,8 @@ bool visible_outside(const Item& item) {
     return item.kind == ItemKind::undefined || !item.local;
 }
 
+}  // namespace
+
 std::string quoted(std::span<const std::byte> text) {
     std::string result = "\"";
     for (std::byte byte : text) {
@@ -56,8 +58,6 @@ std::string quoted(std::span<const std::byte> text) {
     }
     return result + '"';
 }
-
-}  // namespace
 
 std::string target_text(const UnitObject& unit, const Reference& reference) {
     const Item& target = unit.item(reference.target);

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -49,6 +50,9 @@ private:
     // Content that is being compared further up: content may refer to itself.
     mutable std::set<std::tuple<u32, u64, u32, u64>> open_;
 };
+
+// The text up to its NUL, in quotes, shortened.
+std::string quoted(std::span<const std::byte> text);
 
 // The thing that a reference means, in words: "'f(int)'", "'table'+0x10", "the string \"hello\"".
 std::string target_text(const UnitObject& unit, const Reference& reference);

@@ -10,6 +10,7 @@
 
 #include "formats/klp.h"
 #include "tools/graft/command.h"
+#include "tools/graft/inspect_diff.h"
 #include "tools/graft/json.h"
 #include "tools/graft/names.h"
 #include "tools/patch/object.h"
@@ -164,7 +165,7 @@ void print_states(const Inspected& patch) {
     }
 }
 
-void print_json(const Inspected& patch) {
+void print_json(const Inspected& patch, const std::vector<FunctionDiff>& diffs) {
     JsonWriter json;
     json.begin_object();
     for (const auto& [name, value] : attributes(patch)) json.field(name, value);
@@ -185,7 +186,16 @@ void print_json(const Inspected& patch) {
         json.begin_object().field("name", patch.symbol_name(reference->symbol));
         json.field("address", fmt::format("{:#x}", reference->address.value)).end();
     }
-    json.end().end();
+    json.end();
+    if (!diffs.empty()) json.key("diff").begin_array();
+    for (const FunctionDiff& diff : diffs) {
+        json.begin_object().field("name", diff.old_name).field("position", diff.position).field("new", diff.new_name);
+        json.key("lines").begin_array();
+        for (const std::string& line : diff.lines) json.value(line);
+        json.end().end();
+    }
+    if (!diffs.empty()) json.end();
+    json.end();
     fmt::print("{}\n", json.text());
 }
 
@@ -212,6 +222,14 @@ void print_text(const Inspected& patch) {
                    readable_name(patch.symbol_name(reference->symbol)));
 }
 
+void print_diffs(const std::vector<FunctionDiff>& diffs) {
+    for (const FunctionDiff& diff : diffs) {
+        fmt::print("\n--- {},{}\n+++ {}\n", readable_name(diff.old_name), diff.position, readable_name(diff.new_name));
+        for (const std::string& line : diff.lines) fmt::print("{}\n", line);
+        if (diff.lines.empty()) fmt::print("    the same instructions\n");
+    }
+}
+
 }  // namespace
 
 std::string declared_patch_name(std::span<const std::byte> bytes) {
@@ -229,10 +247,19 @@ void define_inspect(CLI::App& app, CommandLine& line) {
     auto path = std::make_shared<std::string>();
     CLI::App* command = app.add_subcommand("inspect", "Show what a patch file replaces, refers to and how large it is");
     command->add_option("FILE", *path, "The patch, a .klp file")->required()->type_name("");
-    command->callback([&line, path] {
-        line.action = [path](const Globals& globals) -> Outcome<void> {
+    auto base = std::make_shared<std::string>();
+    auto with_diff = std::make_shared<bool>(false);
+    command->add_flag("--diff", *with_diff, "Also the instructions of each function, as a unified diff");
+    command->add_option("--base", *base, "For --diff: the image, or its build folder, such as build/demo")
+        ->type_name("FOLDER|IMAGE");
+    command->callback([&line, path, base, with_diff] {
+        line.action = [path, base, with_diff](const Globals& globals) -> Outcome<void> {
+            if (*with_diff != !base->empty()) return misused("inspect: --diff needs --base, and --base is for --diff");
             auto patch = GRAFT_TRY(open_patch(*path));
-            globals.json ? print_json(*patch) : print_text(*patch);
+            std::vector<FunctionDiff> diffs;
+            if (*with_diff) diffs = GRAFT_TRY(function_diffs(patch->file.object, *patch->metadata, *path, *base));
+            globals.json ? print_json(*patch, diffs) : print_text(*patch);
+            if (!globals.json) print_diffs(diffs);
             return {};
         };
     });

@@ -196,6 +196,13 @@ bool Image::has_symbol(std::string_view name, VirtAddr address) const {
     return false;
 }
 
+Image::Place Image::place_at(VirtAddr address) const {
+    auto index = tables_->symbol_at(address);
+    if (!index) return {};
+    ImageSymbol symbol = tables_->symbol(*index);
+    return {.name = std::string(tables_->name(symbol)), .offset = address - tables_->address(symbol)};
+}
+
 bool Image::defines_global(std::string_view name) const {
     std::vector<u32> all = named(name);
     return std::any_of(all.begin(), all.end(),

@@ -49,6 +49,12 @@ public:
     bool has_function_at(VirtAddr entry) const { return tables_->function_at_entry(entry).has_value(); }
     // May a reference be made by this name and address?
     bool has_symbol(std::string_view name, VirtAddr address) const;
+    // The function or object that holds `address`, and how far behind its first byte that is; an empty name: none.
+    struct Place {
+        std::string name;  // linkage name
+        u64 offset = 0;
+    };
+    Place place_at(VirtAddr address) const;
     // `size` bytes as they were linked; empty when the file doesn't hold all of them.
     std::span<const std::byte> bytes(VirtAddr address, u64 size) const;
 
