@@ -61,11 +61,15 @@ private:
         auto after = loaded_content(pair.patched.object());
         if (before == after) return;
         std::string which;
-        for (const auto& [name, content] : after)
-            if (auto old = before.find(name); which.empty() && (old == before.end() || old->second != content))
-                which = name;
-        for (const auto& [name, content] : before)
-            if (which.empty() && !after.contains(name)) which = name;
+        for (const auto* side : {&after, &before}) {
+            const auto& other = side == &after ? before : after;
+            for (const auto& [name, content] : *side) {
+                auto twin = other.find(name);
+                bool differs = twin == other.end() || twin->second != content;
+                // Unwind tables follow the code; they are named when nothing else differs.
+                if (differs && (which.empty() || which == ".eh_frame")) which = name;
+            }
+        }
         context_.refuse("changed-assembly", {.file = pair.unit->source, .line = 0}, pair.unit->source,
                         fmt::format("assembly has no call sites: what its section {} holds can't be replaced", which),
                         "change its callers in C++, or plan a reboot");

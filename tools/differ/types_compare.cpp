@@ -335,12 +335,16 @@ void Comparer::find_causes() {
 
 }  // namespace
 
+// What came and went tells more than what moved because of it.
 std::string TypeChange::text() const {
-    usize shown = std::min(details.size(), kShownDetails);
-    std::string text =
-        fmt::format("{}", fmt::join(details.begin(), details.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
-    if (shown < details.size()) text += fmt::format("; and {} changes more", details.size() - shown);
-    return text;
+    std::vector<std::string> ordered = details;
+    std::ranges::stable_partition(ordered, [](const std::string& detail) {
+        return detail.find(" was added at ") != std::string::npos || detail.find(" was removed (") != std::string::npos;
+    });
+    usize hidden = ordered.size() - std::min(ordered.size(), kShownDetails);
+    ordered.resize(ordered.size() - hidden);
+    std::string text = fmt::format("{}", fmt::join(ordered, "; "));
+    return hidden == 0 ? text : text + fmt::format("; and {} more", hidden);
 }
 
 std::vector<TypeChange> compare_types(const DebugInfo& before, const DebugInfo& after) {
