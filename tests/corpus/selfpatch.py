@@ -27,7 +27,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline import NORMAL, CannotBuild, baseline
+from baseline import NORMAL, ROOT, CannotBuild, baseline
 from build import build_diff
 from guest import CorpusGuest, Failed
 from image_facts import boot_only, read_functions, run
@@ -41,7 +41,9 @@ MADE_BY_COMPILER = ("_GLOBAL_", "_ZTh", "_ZTv", "_ZTc")
 WORDS = 4096  # of graft_selfpatch_probe
 SHARE = 90    # per cent that must be live
 # What a patch that has been loaded is asked for while the workload runs.
-WORKLOAD = (("tasks",), ("metrics",), ("history",), ("log",), ("list",), ("ls", "/"), ("cat", "/tasks/1/stack"))
+WORKLOAD = (("tasks",), ("metrics",), ("history",), ("log",), ("ls", "/"), ("cat", "/tasks/1/stack"), ("cat", "/symbols"))
+# Another patch, which comes and goes beside the one that is tried.
+HELPER = ROOT / "tests/patches/001-clone-constant-argument.diff"
 
 
 @dataclass
@@ -116,6 +118,9 @@ class Run:
         self.counts = {group: Counter() for group in GROUPS}
         self.guest = self.monitor = None
         self.words = self.address_of("graft_selfpatch_probe")
+        self.helper = folder / "helper.klp"
+        self.workload = [lambda: self.guest.graft("plan", str(self.helper)), self.come_and_go]
+        self.workload += [lambda command=command: self.guest.graft(*command) for command in WORKLOAD]
 
     def address_of(self, symbol):
         for line in run("nm", str(self.base.image)).splitlines():
@@ -136,6 +141,11 @@ class Run:
         if self.guest:
             self.guest.end()
         self.guest = self.monitor = None
+
+    def build_helper(self):
+        answer = build_diff(HELPER, self.base, self.helper)
+        if answer.code != BUILT:
+            raise CannotBuild(answer.errors)
 
     def build(self, trial, sources):
         text = sources.text(trial.path)
@@ -161,12 +171,16 @@ class Run:
 
     def is_reached(self, trial):
         """Runs the workload until the new code has been seen running."""
-        for command in WORKLOAD:
+        for step in self.workload:
             if self.word(trial) != 0:
                 return True
-            self.guest.graft(*command)
+            step()
         self.guest.settle()
         return self.word(trial) != 0
+
+    def come_and_go(self):
+        self.guest.graft("load", str(self.helper))
+        self.guest.graft("unload", self.helper.stem)
 
     def runs_on(self, trial):
         """True when the patch's code still runs after it has gone."""
@@ -247,6 +261,7 @@ def main():
         run_of = Run(base, functions, Path(name))
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             pending = [(trial, pool.submit(run_of.build, trial, sources)) for trial in trials]
+            run_of.build_helper()
             run_of.start()
             try:
                 for trial, answer in pending:

@@ -45,6 +45,20 @@ bool does_something(const Comparison& comparison) {
     return replaces || !comparison.states.empty();
 }
 
+// What ran at boot and has changed is worth a warning beside other changes. Alone it would make a patch without effect.
+void refuse_boot_only(Result& result) {
+    auto is_boot_only = [](const Remark& warning) { return warning.code == "boot-only"; };
+    for (const Remark& warning : result.warnings) {
+        if (!is_boot_only(warning)) continue;
+        result.refusals.push_back({.code = warning.code,
+                                   .place = warning.place,
+                                   .subject = {},
+                                   .reason = warning.text,
+                                   .advice = "do in a state's callback what it should have done, or plan a reboot"});
+    }
+    std::erase_if(result.warnings, is_boot_only);
+}
+
 }  // namespace
 
 std::string_view decision_name(DecisionKind kind) {
@@ -95,6 +109,7 @@ PackResult<Result> compare(const Request& request) {
     Plan plan = Plan::make(comparison, result);
     decide(comparison, result);
     GRAFT_CHECK(judge(comparison, result));
+    if (!does_something(comparison)) refuse_boot_only(result);
     if (!result.refused() && does_something(comparison)) result.patch = GRAFT_TRY(emit(comparison, plan, result));
     sort_findings(result);
     return result;

@@ -19,6 +19,20 @@ namespace {
 
 Handler installed = on_arrival;
 Handler spare = nullptr;
+Handler kept = nullptr;
+
+// Named nowhere but in keep().
+long on_kept(long value) {
+    return value + 9;
+}
+
+[[gnu::noinline]] void keep() {
+    if (kept == nullptr) kept = on_kept;
+}
+
+[[gnu::noinline]] long call_kept(long value) {
+    return kept(value);
+}
 
 [[gnu::noinline]] long call_installed(long value) {
     return installed(value);
@@ -55,6 +69,11 @@ long probe_callback() {
 
 long probe_spare() {
     return corpus::call_spare(3);
+}
+
+long probe_kept() {
+    corpus::keep();
+    return corpus::call_kept(1);
 }
 
 long probe_departure() {

@@ -63,7 +63,8 @@ long probe_pool_blocks(void) {
 /* The sum of what the blocks carry. */
 long probe_pool_tags(void) {
     long sum = 0;
-    for (const struct cx_block* block = memory; block != memory + CX_POOL_BLOCKS; ++block) sum += block->tag;
+    for (const struct cx_block* block = memory; block != memory + CX_POOL_BLOCKS; ++block)
+        sum += block->tag + block->data[0];
     return sum;
 }
 

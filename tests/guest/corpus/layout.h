@@ -8,17 +8,17 @@ namespace corpus {
 using Amount = long;
 
 struct Account {
-    graft::u32 number;
-    graft::u8 kind;  // three bytes of padding follow
-    Amount balance;
-    graft::u32 limit : 12;
-    graft::u32 rate : 6;
-    graft::u32 flags;
+    graft::u32 number = 0;
+    graft::u8 kind = 0;  // three bytes of padding follow
+    Amount balance = 0;
+    graft::u32 limit : 12 = 0;
+    graft::u32 rate : 6 = 0;
+    graft::u32 flags = 0;
 };
 
 struct Entry {
     Account account;
-    long history[4];
+    long history[4] = {};
 };
 
 union Cell {

@@ -4,9 +4,10 @@
 namespace corpus {
 namespace {
 
-Entry entries[kEntries] = {{{1, 2, 100, 50, 5, 0}, {1, 2, 3, 4}},
-                           {{2, 2, 200, 60, 6, 0}, {5, 6, 7, 8}},
-                           {{3, 3, 300, 70, 7, 1}, {9, 9, 9, 9}}};
+Entry entries[kEntries] = {
+    {{.number = 1, .kind = 2, .balance = 100, .limit = 50, .rate = 5, .flags = 0}, {1, 2, 3, 4}},
+    {{.number = 2, .kind = 2, .balance = 200, .limit = 60, .rate = 6, .flags = 0}, {5, 6, 7, 8}},
+    {{.number = 3, .kind = 3, .balance = 300, .limit = 70, .rate = 7, .flags = 1}, {9, 9, 9, 9}}};
 
 Cell cell = {77};
 Derived derived;
