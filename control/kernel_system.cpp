@@ -4,6 +4,7 @@
 #include "kernel/code_map.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/patch_callbacks.h"
 #include "kernel/patch_moves.h"
 #include "kernel/task_list.h"
 #include "kernel/task_view.h"
@@ -237,10 +238,22 @@ bool KernelSystem::write_blocking(u64 patch, GrowingText& out) {
         is_there = true;
         is_in_transition = view.in_transition;
     });
+    if (is_there) write_callback(patch, out);
     if (!is_in_transition) return is_there;
     BlockingRows rows(out);
     kernel::view_blocking(rows);
     return true;
+}
+
+// A callback of the patch that runs: its task, as a row like the others; the callback stands for the function.
+void KernelSystem::write_callback(u64 patch, GrowingText& out) {
+    auto callback = registry().callback();
+    PatchName name;
+    if (!callback || !find_name(patch, name) || callback->patch.view() != name.view()) return;
+    out.append(kernel::callback_task_id(), '\t', kernel::kCallbackTaskName, '\t', callback->callback, " of state ",
+               callback->state.view(), callback->overdue ? " (past its time)" : "", '\t', hex(0, kAddressDigits), '\t');
+    append_seconds(out, callback->running_ns);
+    out.append('\n');
 }
 
 void KernelSystem::note(std::string_view text) {

@@ -24,6 +24,7 @@ public:
     void note(std::string_view text) override;
 
 private:
+    void write_callback(u64 patch, GrowingText& out);
     void write_patch_metrics(GrowingText& out);
     // What a task's patch state is to be shown as.
     int shown_patch_state(u8 universe);

@@ -57,6 +57,7 @@ enum class PatchAttribute : u16 {
     built_from,
     built_with,
     blocking,
+    states,
 };
 
 struct Node {
@@ -116,6 +117,7 @@ inline constexpr Entry kPatchEntries[] = {
     {"built_from", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::built_from), false, kReadOnly},
     {"built_with", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::built_with), false, kReadOnly},
     {"blocking", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::blocking), false, kReadOnly},
+    {"states", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::states), false, kReadOnly},
     {"functions", NodeKind::functions, 0, true, kFolder},
 };
 

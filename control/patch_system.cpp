@@ -8,6 +8,7 @@ using patch::FunctionView;
 using patch::PatchView;
 using patch::Refusal;
 using patch::RefusalCode;
+using patch::StateView;
 
 // The registry's visitors as callables.
 class PatchVisit final : public patch::PatchVisitor {
@@ -26,6 +27,15 @@ public:
 
 private:
     FunctionRef<void(const FunctionView&)> visit_;
+};
+
+class StateVisit final : public patch::StateVisitor {
+public:
+    explicit StateVisit(FunctionRef<void(const StateView&)> visit) : visit_(visit) {}
+    void state(const StateView& view) override { visit_(view); }
+
+private:
+    FunctionRef<void(const StateView&)> visit_;
 };
 
 class LingeringPlaces final : public patch::LingeringVisitor {
@@ -59,7 +69,9 @@ ErrorNumber number_of(RefusalCode code) {
         case RefusalCode::too_many_patches:
             return ErrorNumber::no_memory;
         case RefusalCode::transition_running:
+        case RefusalCode::callback_running:
         case RefusalCode::function_taken:
+        case RefusalCode::state_taken:
         case RefusalCode::already_leaving:
             return ErrorNumber::busy;
         case RefusalCode::unknown_patch:
@@ -94,6 +106,11 @@ public:
         out_.append(view.hold ? "hold\t" : "function\t", view.name, ',', view.position, '\t');
         out_.append(hex(view.entry.value, 16), '\t', view.old_size);
         if (!view.hold) out_.append('\t', view.new_size);
+        out_.append('\n');
+    }
+    void state(const StateView& view) override {
+        out_.append("state\t", view.id, '\t', view.version, '\t', view.name);
+        if (view.irreversible) out_.append("\tirreversible");
         out_.append('\n');
     }
     void holder(u64 task, patch::Verdict::Kind why) override {
@@ -141,6 +158,13 @@ bool PatchSystem::find_name(u64 patch, PatchName& name) {
     return is_found;
 }
 
+bool PatchSystem::visit_states(u64 patch, FunctionRef<void(const StateView&)> visit) {
+    PatchName name;
+    if (!find_name(patch, name)) return false;
+    StateVisit visitor(visit);
+    return registry_.visit_states(name.view(), visitor);
+}
+
 bool PatchSystem::visit_functions(u64 patch, FunctionRef<void(const FunctionView&)> visit) {
     PatchName name;
     if (!find_name(patch, name)) return false;
@@ -153,22 +177,30 @@ void PatchSystem::visit_lingering(FunctionRef<System::LingeringVisit> visit) {
     registry_.visit_lingering(visitor);
 }
 
-// Every request is decided at once.
-std::optional<ControlResult<void>> PatchSystem::outcome(u64) {
-    return ControlResult<void>();
+std::optional<ControlResult<void>> PatchSystem::outcome(u64 ticket) {
+    auto outcome = registry_.outcome(ticket);
+    if (!outcome) return std::nullopt;
+    if (*outcome) return ControlResult<void>();
+    RefusalText text;
+    render(outcome->error(), text);
+    return ControlResult<void>(refuse(number_of(outcome->error().code), text.view()));
 }
 
 ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const LoadRequest& request) {
-    auto result = registry_.load(file, request.name, {.allow_endless = request.allow_endless});
+    u64 ticket = 0;
+    auto result = registry_.load(file, request.name, {.allow_endless = request.allow_endless}, &ticket);
     if (!result) return refuse_as(request.name, result.error());
+    if (ticket != 0) return later(ticket);
     return {};
 }
 
 ControlResult<void> PatchSystem::unregister(u64 patch) {
     PatchName name;
     if (!find_name(patch, name)) return refuse_gone();
-    auto result = registry_.unregister(name.view());
+    u64 ticket = 0;
+    auto result = registry_.unregister(name.view(), 0, &ticket);
     if (!result) return refuse_as(name.view(), result.error());
+    if (ticket != 0) return later(ticket);
     return {};
 }
 

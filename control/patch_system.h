@@ -17,6 +17,7 @@ public:
 
     void visit_patches(FunctionRef<void(u64 id, const patch::PatchView&)> visit) override;
     bool visit_functions(u64 patch, FunctionRef<void(const patch::FunctionView&)> visit) override;
+    bool visit_states(u64 patch, FunctionRef<void(const patch::StateView&)> visit) override;
     void visit_lingering(FunctionRef<LingeringVisit> visit) override;
 
     std::optional<ControlResult<void>> outcome(u64 ticket) override;

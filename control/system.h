@@ -61,7 +61,9 @@ public:
     virtual void visit_patches(FunctionRef<void(u64 id, const patch::PatchView&)> visit) = 0;
     // Funcs and holds, always in the same order. False when there is no such patch.
     virtual bool visit_functions(u64 patch, FunctionRef<void(const patch::FunctionView&)> visit) = 0;
-    // The tasks that hold the patch's transition. False when there is no such patch.
+    // In the order of the patch. False when there is no such patch.
+    virtual bool visit_states(u64 patch, FunctionRef<void(const patch::StateView&)> visit) = 0;
+    // The callback and the tasks that hold the patch's change. False when there is no such patch.
     virtual bool write_blocking(u64 patch, GrowingText& out) = 0;
 
     using LingeringVisit = void(u64 id, std::string_view name, std::span<const patch::Reference> places);

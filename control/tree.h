@@ -55,6 +55,7 @@ private:
     ControlResult<void> render(Node node, GrowingText& out);
     ControlResult<void> render_task(Node node, GrowingText& out);
     ControlResult<void> render_patch(Node node, GrowingText& out);
+    bool render_states(Node node, GrowingText& out);
     ControlResult<void> render_function(Node node, GrowingText& out);
     ControlResult<void> render_lingering(Node node, GrowingText& out);
 

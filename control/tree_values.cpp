@@ -135,6 +135,8 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
     bool is_there = false;
     if (attribute == PatchAttribute::blocking) {
         is_there = system_.write_blocking(node.id, out);
+    } else if (attribute == PatchAttribute::states) {
+        is_there = render_states(node, out);
     } else {
         system_.visit_patches([&](u64 id, const patch::PatchView& patch) {
             if (id != node.id) return;
@@ -169,6 +171,7 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                     break;
                 case PatchAttribute::unregister:
                 case PatchAttribute::blocking:
+                case PatchAttribute::states:
                     break;
             }
             out.append('\n');
@@ -176,6 +179,14 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
     }
     if (!is_there) return refuse(ErrorNumber::gone, "the patch is gone");
     return {};
+}
+
+bool ControlTree::render_states(Node node, GrowingText& out) {
+    return system_.visit_states(node.id, [&](const patch::StateView& state) {
+        out.append(state.id, '\t', state.version, '\t', state.owner, '\t', state.name, '\t', state.stage);
+        if (state.irreversible) out.append("\tirreversible");
+        out.append('\n');
+    });
 }
 
 ControlResult<void> ControlTree::render_function(Node node, GrowingText& out) {

@@ -13,7 +13,7 @@
 
 namespace graft::formats {
 
-inline constexpr u32 kDeclarationMagic = 0x32434447;  // "GDC2"
+inline constexpr u32 kDeclarationMagic = 0x33434447;  // "GDC3"
 inline constexpr usize kDeclarationText = 1056;
 
 enum class DeclarationKind : u32 {
@@ -55,9 +55,9 @@ static_assert(sizeof(StateDeclaration) == 64);
 // The alignment that the compiler gives to large objects anyway; so the section is a dense array.
 struct alignas(32) Declaration {
     u32 magic = kDeclarationMagic;
+    u32 order = 0;  // in the source: the compiler emits them in any
     DeclarationKind kind = DeclarationKind::name;
     u32 position = 0;  // of a named function: rank by address from 1; 0 = the name must be unique
-    u32 reserved = 0;
     const void* old_function = nullptr;
     const void* new_function = nullptr;
     StateDeclaration state{};

@@ -71,7 +71,7 @@ void callback_loop(void*) {
 
 void start_callback_task() {
     TaskOptions options;
-    options.name = "patch-callbacks";
+    options.name = kCallbackTaskName;
     options.stack_size = 64 * 1024;
     auto handle = create_task(callback_loop, nullptr, options);
     GRAFT_ASSERT(handle);
@@ -91,6 +91,10 @@ void start_callback(const patch::CallbackCall& call) {
 std::optional<patch::CallbackEnd> callback_end() {
     SpinGuard<IrqSave> guard(desk_lock);
     return desk.end;
+}
+
+u64 callback_task_id() {
+    return callback_task->id;
 }
 
 }  // namespace graft::kernel

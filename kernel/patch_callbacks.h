@@ -4,10 +4,13 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "patch/machine.h"
 
 namespace graft::kernel {
+
+inline constexpr std::string_view kCallbackTaskName = "patch-callbacks";
 
 // Context: boot, after start_patch_worker().
 void start_callback_task();
@@ -16,5 +19,7 @@ void start_callback_task();
 void start_callback(const patch::CallbackCall& call);
 // What became of the last one; nothing while it runs. Context: task.
 [[nodiscard]] std::optional<patch::CallbackEnd> callback_end();
+// Context: any.
+[[nodiscard]] u64 callback_task_id();
 
 }  // namespace graft::kernel

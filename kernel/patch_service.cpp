@@ -42,8 +42,7 @@ void load_one(const BootPatch& patch) {
 
 void load_next_boot_patches() {
     if (!boot_patches_due.load(std::memory_order_acquire)) return;
-    while (next_boot_patch < boot_patch_count && !patch_registry().transition())
-        load_one(boot_patches[next_boot_patch++]);
+    while (next_boot_patch < boot_patch_count && patch_registry().is_idle()) load_one(boot_patches[next_boot_patch++]);
 }
 
 bool complete() {

@@ -63,6 +63,19 @@ auto original() {
     GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::hold_named, .position = (function_position), \
                   .text = linkage_name)
 
+// A state: a change to the system that this patch owns and may hand on, with a name of letters, digits and . _ - +, and
+// then, in the order of formats::StateDeclaration, what is needed of it:
+//
+//   static i32 make_table(u64 state) { … }
+//   static void drop_table(u64 state) { … }
+//   GRAFT_STATE("limits", .id = 0x6c696d69, .version = 2, .pre_patch = make_table, .post_unpatch = drop_table);
+//
+// pre_patch runs before the patch's functions are live, and refuses the load by returning anything but 0; post_patch
+// runs when every task has moved; pre_unpatch and post_unpatch are the same for the way back. `state` is the id. When a
+// callback runs and when a successor takes the state over without any: docs/reference/states.md.
+#define GRAFT_STATE(state_name, ...) \
+    GRAFT_DECLARE(.kind = ::graft::formats::DeclarationKind::state, .state = {__VA_ARGS__}, .text = state_name)
+
 // ---- how the macros do it -------------------------------------------------------------------------------------------
 
 #define GRAFT_DECLARE_TEXT(attribute, value) \
@@ -74,4 +87,4 @@ auto original() {
 #define GRAFT_DECLARE_EXPANDED(number, ...)                                                                      \
     [[gnu::used,                                                                                                 \
       gnu::section(".graft.declare")]] static const ::graft::formats::Declaration graft_declaration_##number = { \
-        __VA_ARGS__}
+        .order = (number), __VA_ARGS__}

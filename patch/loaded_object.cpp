@@ -162,6 +162,11 @@ VirtAddr LoadedObject::address_of(const Plan& plan, const PlannedFunc& func) con
     return Relocator(plan, memory_).section_address(func.section) + func.offset;
 }
 
+VirtAddr LoadedObject::address_of(const Plan& plan, const PlannedCallback& callback) const {
+    if (callback.section == 0) return {};
+    return Relocator(plan, memory_).section_address(callback.section) + callback.offset;
+}
+
 bool LoadedObject::contains(VirtAddr address) const {
     return memory_.text.contains(address) || memory_.rodata.contains(address) || memory_.data.contains(address);
 }

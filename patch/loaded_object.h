@@ -30,6 +30,8 @@ public:
     const PatchCode& code() const { return code_; }
     u64 memory_bytes() const { return memory_bytes_; }
     VirtAddr address_of(const Plan& plan, const PlannedFunc& func) const;
+    // Null when there is none.
+    VirtAddr address_of(const Plan& plan, const PlannedCallback& callback) const;
     // True if the address lies in text, rodata or data.
     bool contains(VirtAddr address) const;
 

@@ -30,6 +30,13 @@ const Func* Patch::find_func(VirtAddr entry) const {
     return find_entry(funcs, entry, [](const Func& func) { return func.old.entry; });
 }
 
+const State* Patch::find_state(u64 id) const {
+    for (const State& state : states) {
+        if (state.id == id) return &state;
+    }
+    return nullptr;
+}
+
 bool Patch::claims(VirtAddr entry) const {
     return find_func(entry) != nullptr ||
            find_entry(holds, entry, [](const Hold& hold) { return hold.function.entry; }) != nullptr;

@@ -12,6 +12,7 @@
 #include "patch/loaded_object.h"
 #include "patch/machine.h"
 #include "patch/memory.h"
+#include "patch/state.h"
 #include "patch/views.h"
 
 namespace graft::patch {
@@ -48,6 +49,7 @@ struct Patch {
     LoadedObject object;
     RecordArray<Func> funcs;  // sorted by old entry
     RecordArray<Hold> holds;  // sorted by entry
+    RecordArray<State> states;
 
     // The patch of the same set that this one replaces, from load() on until that one is retired; and the other way.
     Patch* predecessor = nullptr;
@@ -73,6 +75,7 @@ struct Patch {
     bool is_on_probation() const { return probation_end_ns != 0; }
     bool is_in_transition() const { return stage == Stage::appearing || stage == Stage::disappearing; }
     const Func* find_func(VirtAddr entry) const;
+    const State* find_state(u64 id) const;
     // Does it replace or hold the function that begins there?
     bool claims(VirtAddr entry) const;
     // Copies the texts; false when there is no memory.

@@ -72,10 +72,6 @@ RefusalResult<Plan> Plan::parse(Machine& machine, std::span<const std::byte> fil
     GRAFT_CHECK(plan.check_duplicates(machine));
     GRAFT_CHECK(plan.resolve_references(machine));
     GRAFT_CHECK(plan.check_relocations());
-    // Nobody runs callbacks yet, and a patch without its callbacks is another patch.
-    if (!plan.states_.empty())
-        return refuse(RefusalCode::unknown_record, {}, plan.states_[0].declared.where,
-                      static_cast<u64>(formats::KlpTag::state));
     return plan;
 }
 

@@ -95,9 +95,16 @@ enum class RefusalCode : u8 {
     name_taken,
     too_many_patches,
     transition_running,  // one at a time; other: the patch whose transition runs
+    callback_running,    // a change's callback hasn't returned yet; other: whose and which
     on_probation,        // the set's patch is; other: that patch
     rollback_due,        // of another patch, which comes first; other: that patch
     function_taken,      // changed or held by another patch; other: that patch
+    state_taken,         // its id belongs to a patch of another set; other: that patch
+    older_state,         // than what it would replace; other: that patch
+    irreversible_state,  // it would be undone, or might have to be; other: the patch that has it
+    pre_patch_refused,   // found: what the callback returned
+    pre_patch_faulted,
+    cancelled,  // taken back before its first call site was live
     // the machine
     no_memory,
     site_mismatch,  // bytes at a call site are neither the NOP nor what the patcher wrote, as a debugger leaves them

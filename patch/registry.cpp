@@ -5,7 +5,7 @@
 namespace graft::patch {
 
 Registry::~Registry() {
-    GRAFT_ASSERT(!transition_);
+    GRAFT_ASSERT(!transition_ && callbacks_.phase == Callbacks::Phase::none);
     for (auto* list : {&patches_, &dormant_}) {
         while (Patch* patch = list->pop_front()) {
             pop_funcs(*patch);
@@ -17,9 +17,11 @@ Registry::~Registry() {
 
 // ---- load -----------------------------------------------------------------------------------------------------------
 
-RefusalResult<void> Registry::load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options) {
+RefusalResult<void> Registry::load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
+                                   u64* ticket) {
     MachineGuard guard(machine_);
     auto loaded = load_locked(file, name, options);
+    hand_out(ticket, loaded);
     if (!loaded) record_refusal(HistoryEvent::refused, name, loaded.error());
     set_alarm();
     return loaded;
@@ -38,28 +40,23 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
     std::string_view set = plan.set_for(name);
     Patch* outgoing = find_enabled(set);
     GRAFT_CHECK(check_set(plan, set));
+    GRAFT_CHECK(check_states(plan, set, outgoing, options.probation_ns != 0));
 
     auto patch = RecordOwner<Patch>::create(machine_);
     if (!patch) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(fill(*patch, plan, name));
     patch->probation_ns = options.probation_ns;
     GRAFT_CHECK(succeed(*patch, outgoing));
-    auto started = push_funcs(*patch);
-    if (started) started = start({Change::Kind::load, patch.get(), outgoing}, options.deadline_ns);
-    if (!started) {
+    auto pushed = push_funcs(*patch);
+    if (!pushed) {
         pop_funcs(*patch);
         part_from_predecessor(*patch);
-        // Its constructors may have left pointers behind.
-        if (patch->object.has_constructors()) {
-            ++patch_count_;
-            retire(patch.give_up());
-            request_search();
-        }
-        return started;
+        return pushed;
     }
     ++patch_count_;
-    patches_.push_back(patch.give_up());
-    return {};
+    Patch& loading = patch.give_up();
+    patches_.push_back(loading);
+    return start({Change::Kind::load, &loading, outgoing}, options.deadline_ns);
 }
 
 RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_view name) {
@@ -72,8 +69,9 @@ RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_v
                      metadata.built_from(),
                      metadata.built_with()};
     if (!patch.set_texts(machine_, texts)) return refuse(RefusalCode::no_memory, name);
-    bool created =
-        patch.funcs.create(machine_, plan.funcs().size()) && patch.holds.create(machine_, plan.holds().size());
+    bool created = patch.funcs.create(machine_, plan.funcs().size()) &&
+                   patch.holds.create(machine_, plan.holds().size()) &&
+                   patch.states.create(machine_, plan.states().size());
     if (!created) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(patch.object.create(machine_, plan, patch.texts.name));
 
@@ -87,6 +85,7 @@ RefusalResult<void> Registry::fill(Patch& patch, const Plan& plan, std::string_v
         func.new_size = planned.size;
     }
     for (usize i = 0; i < patch.holds.size(); ++i) patch.holds[i].function = plan.holds()[i];
+    take_states(patch, plan);
     return {};
 }
 
@@ -137,6 +136,7 @@ void Registry::pop_funcs(Patch& patch) {
 }
 
 RefusalResult<void> Registry::check_idle() const {
+    GRAFT_CHECK(check_no_callback());
     if (!transition_) return {};
     return refuse(RefusalCode::transition_running, {}, 0, 0, 0, transition_->subject().texts.name);
 }

@@ -20,7 +20,11 @@
 //   (1) Refused (transition_running) for a predecessor that a rollback brings back: that can only be reversed.
 //   (2) already_leaving for unregister. A patch on probation that is disappearing is in a transition: rollback and
 //       commit are refused (transition_running), and its time ends it only if it comes into force again.
-//   (3) The loser of a load is dropped, or dormant if it was replaced by a patch that is on probation now; that of an
+//   While a callback of a state runs, before the first call site is live or after the last task has moved, a patch
+//   keeps its stage (a new one: loading), and is left alone: every request is refused (callback_running), but that
+//   reverse or unregister of a loading patch, and reverse of one that is about to be unregistered or rolled back, take
+//   the change back as soon as the callback has returned. (3) The loser of a load is dropped, or dormant if it was
+//   replaced by a patch that is on probation now; that of an
 //       unload is dropped, and a dormant predecessor with it; that of a rollback is dropped, but a predecessor that
 //       was on its way back, and isn't, is dormant again. Dropped means: off the func stacks, destructors run,
 //       lingering until nothing points into it, then freed.
@@ -38,6 +42,9 @@
 //
 // withdraw() is the way in which the system itself goes back: a load is turned, a patch on probation is rolled back. If
 // another set's transition runs, the rollback is the next one, before any load.
+//
+// Callbacks of states (patch/state.h) run before the first call site is live and after the last task has moved, in a
+// task of their own; a request whose change waits for one is undecided, and outcome() tells later what became of it.
 //
 // Invariants
 //   R1  At most one transition runs.
@@ -69,6 +76,7 @@
 #include "patch/patch.h"
 #include "patch/plan.h"
 #include "patch/refusal.h"
+#include "patch/state.h"
 #include "patch/transition.h"
 #include "patch/views.h"
 
@@ -105,12 +113,16 @@ public:
 
     // Loads the patch file and begins its transition. `name` empty: the name in the file. The bytes are needed during
     // the call only. Started when it returns without a refusal; the outcome comes as a history record.
-    RefusalResult<void> load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
+    // `ticket`, here and below: gets 0, or what to ask outcome() with when callbacks have to run first.
+    RefusalResult<void> load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
+                             u64* ticket = nullptr);
+    // Nothing while it isn't decided whether that change begins. Old tickets count as begun.
+    std::optional<RefusalResult<void>> outcome(u64 ticket);
     // Of an appearing patch: turns its transition. Deadlines as in LoadOptions.
-    RefusalResult<void> unregister(std::string_view name, u64 deadline_ns = 0);
+    RefusalResult<void> unregister(std::string_view name, u64 deadline_ns = 0, u64* ticket = nullptr);
     RefusalResult<void> reverse(std::string_view name);
     // Of a patch on probation: back to its predecessor, or to the original.
-    RefusalResult<void> rollback(std::string_view name, u64 deadline_ns = 0);
+    RefusalResult<void> rollback(std::string_view name, u64 deadline_ns = 0, u64* ticket = nullptr);
     // Ends the probation: the predecessor is let go.
     RefusalResult<void> commit(std::string_view name);
     // Moves every task that its transition waits for.
@@ -139,6 +151,12 @@ public:
     // Funcs, then holds, each by address; false when there is no such registered patch.
     bool visit_functions(std::string_view name, FunctionVisitor& visitor);
     void visit_lingering(LingeringVisitor& visitor);
+    // In the order of the patch; false when there is no such registered patch.
+    bool visit_states(std::string_view name, StateVisitor& visitor);
+    // Nothing when none runs.
+    std::optional<CallbackView> callback();
+    // Neither a transition nor a callback runs.
+    bool is_idle();
     // Nothing when none runs.
     std::optional<TransitionView> transition();
     TaintView taint();
@@ -154,6 +172,36 @@ private:
         bool forced = false;  // as it leads now
         bool reported_stuck = false;
     };
+
+    // The callbacks of one change.
+    struct Callbacks {
+        enum class Phase : u8 {
+            none,
+            before,  // no call site is live
+            after,   // all tasks have moved, or the change was given up
+            debts,   // shadow variables of a patch that nobody goes back to any more
+        };
+        Phase phase = Phase::none;
+        Change change;
+        u64 deadline_ns = 0;             // before: of the transition to come
+        bool cancelled = false;          // before: given up when the callback that runs has returned
+        bool forward = true;             // after: the incoming side is in force
+        std::optional<Refusal> refusal;  // after: why it was given up
+        MoveCounts moves{};              // after: of the transition
+        u64 settled_ns = 0;              // after: when its last call site was settled
+        Patch* debtor = nullptr;         // debts
+        u64 ticket = 0;
+        bool is_parked = false;   // whoever asked has got the ticket
+        Label<200> subject_name;  // is_parked
+        StateStep step;           // the callback that runs
+        u64 step_began_ns = 0;
+        bool overdue = false;
+    };
+    struct Outcome {
+        u64 ticket = 0;
+        RefusalResult<void> result;
+    };
+    static constexpr usize kOutcomes = 16;
 
     // registry.cpp
     RefusalResult<void> load_locked(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
@@ -171,7 +219,7 @@ private:
     RefusalResult<void> check_funcs(const Plan& plan, std::string_view set);
     RefusalResult<void> check_set(const Plan& plan, std::string_view set);
     // registry_transition.cpp
-    RefusalResult<void> start(const Change& change, u64 deadline_ns);
+    RefusalResult<void> begin(const Change& change, u64 deadline_ns);
     RefusalResult<void> unregister_locked(std::string_view name, u64 deadline_ns);
     void turn();
     void show_direction();
@@ -181,6 +229,29 @@ private:
     void finish(const Change& change, bool forward);
     void make_dormant(Patch& patch);
     void drop(Patch& patch);
+    bool is_moving() const;
+    // registry_states.cpp
+    RefusalResult<void> start(const Change& change, u64 deadline_ns);
+    void take_states(Patch& patch, const Plan& plan);
+    RefusalResult<void> check_states(const Plan& plan, std::string_view set, const Patch* outgoing, bool probation);
+    RefusalResult<void> check_undo(const Patch& patch) const;
+    RefusalResult<void> check_no_callback() const;
+    StateChange states_of(const Change& change) const;
+    bool keeps_shadow() const;
+    StateStep next_step();
+    void run_step(const StateStep& step);
+    void end_step(const CallbackEnd& end);
+    void drive_callbacks();
+    void end_phase();
+    void give_up(const Refusal& refusal);
+    void conclude();
+    void abandon(const Change& change);
+    void decide(const RefusalResult<void>& result);
+    void hand_out(u64* ticket, const RefusalResult<void>& result);
+    bool cancel(const Patch& patch);
+    void pay_debts(Patch& patch);
+    void report_overdue(u64 now);
+    Patch& owner_of(const State& state) const;
     // registry_probation.cpp
     RefusalResult<void> start_rollback(Patch& patch, u64 deadline_ns);
     void start_due_rollback();
@@ -204,7 +275,7 @@ private:
     void record(HistoryEvent event, std::string_view patch, std::string_view other = {});
     void record_start(const Change& change);
     void record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal);
-    void record_end(const Transition& transition, const MoveCounts& moves);
+    void record_end(const Transition& transition, const MoveCounts& moves, u64 settled_ns);
     void record_tasks(HistoryEvent event, u64 tasks);
     void record_holder(const Holder& holder);
     void record_lingering(const Patch& patch);
@@ -219,6 +290,9 @@ private:
     Universe settled_ = Universe::zero;
     RecordOwner<Transition> transition_;
     Run run_;  // of transition_
+    Callbacks callbacks_;
+    u64 last_ticket_ = 0;
+    std::array<Outcome, kOutcomes> outcomes_{};
     TaintView taint_;
     u64 alarm_ = kNoAlarm;
     // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched

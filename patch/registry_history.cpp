@@ -40,7 +40,7 @@ void Registry::record_refusal(HistoryEvent event, std::string_view patch, const 
     publish(entry);
 }
 
-void Registry::record_end(const Transition& transition, const MoveCounts& moves) {
+void Registry::record_end(const Transition& transition, const MoveCounts& moves, u64 settled_ns) {
     const Change& change = transition.change();
     const Patch& subject = transition.subject();
     bool is_rollback = change.kind == Change::Kind::rollback;
@@ -51,7 +51,7 @@ void Registry::record_end(const Transition& transition, const MoveCounts& moves)
     entry.patch.assign(subject.texts.name);
     if (entry.event == HistoryEvent::rolled_back) entry.other.assign(name_of(change.other()));
     entry.turns = transition.turns();
-    entry.duration_ns = machine_.now_ns() - transition.began_ns();
+    entry.duration_ns = settled_ns - transition.began_ns();
     entry.moves = moves;
     bool begins_probation = change.kind == Change::Kind::load && transition.is_forward();
     if (begins_probation) entry.probation_ns = subject.probation_ns;

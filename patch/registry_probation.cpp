@@ -9,7 +9,7 @@ constexpr u64 kRetryNs = 1'000'000'000;  // a rollback that is due and couldn't 
 
 }  // namespace
 
-RefusalResult<void> Registry::rollback(std::string_view name, u64 deadline_ns) {
+RefusalResult<void> Registry::rollback(std::string_view name, u64 deadline_ns, u64* ticket) {
     MachineGuard guard(machine_);
     auto result = [&]() -> RefusalResult<void> {
         Patch* patch = find_registered(name);
@@ -18,17 +18,14 @@ RefusalResult<void> Registry::rollback(std::string_view name, u64 deadline_ns) {
         GRAFT_CHECK(check_idle());
         return start_rollback(*patch, deadline_ns);
     }();
+    hand_out(ticket, result);
     set_alarm();
     return result;
 }
 
 RefusalResult<void> Registry::start_rollback(Patch& patch, u64 deadline_ns) {
-    Patch* predecessor = patch.predecessor;
-    GRAFT_CHECK(start({Change::Kind::rollback, predecessor, &patch}, deadline_ns));
+    GRAFT_CHECK(start({Change::Kind::rollback, patch.predecessor, &patch}, deadline_ns));
     patch.rollback_due = false;
-    if (predecessor == nullptr) return {};
-    dormant_.remove(*predecessor);
-    patches_.push_back(*predecessor);
     return {};
 }
 
@@ -39,8 +36,8 @@ RefusalResult<void> Registry::commit(std::string_view name) {
     if (!patch->is_on_probation()) return refuse(RefusalCode::not_on_probation, name);
     if (patch->is_in_transition()) return refuse(RefusalCode::transition_running, name, 0, 0, 0, name);
     if (patch->rollback_due) return refuse(RefusalCode::rollback_due, name, 0, 0, 0, name);
+    GRAFT_CHECK(check_no_callback());
     end_probation(*patch);
-    request_search();
     set_alarm();
     return {};
 }
@@ -50,7 +47,7 @@ void Registry::end_probation(Patch& patch) {
     Patch* predecessor = patch.predecessor;
     record(HistoryEvent::committed, patch.texts.name,
            predecessor != nullptr ? predecessor->texts.name : std::string_view());
-    if (predecessor != nullptr) drop(*predecessor);
+    if (predecessor != nullptr) pay_debts(*predecessor);
 }
 
 // ---- by itself ------------------------------------------------------------------------------------------------------
@@ -59,8 +56,8 @@ bool Registry::withdraw(std::string_view name, std::string_view reason) {
     MachineGuard guard(machine_);
     Patch* patch = find_registered(name);
     if (patch == nullptr || patch->rollback_due) return false;
-    bool is_loading = patch->stage == Stage::appearing && transition_->change().kind == Change::Kind::load &&
-                      transition_->is_forward();
+    bool is_loading = patch->stage == Stage::appearing && is_moving() &&
+                      transition_->change().kind == Change::Kind::load && transition_->is_forward();
     bool can_go_back = patch->stage == Stage::enabled && patch->is_on_probation();
     if (!is_loading && !can_go_back) return false;
     record(HistoryEvent::withdrawn, patch->texts.name, reason);
@@ -76,10 +73,11 @@ bool Registry::withdraw(std::string_view name, std::string_view reason) {
 
 // A rollback that acts by itself waits for another set's transition and is the next one then.
 void Registry::start_due_rollback() {
-    if (transition_) return;
+    if (transition_ || callbacks_.phase != Callbacks::Phase::none) return;
     for (Patch& patch : patches_) {
         if (!patch.rollback_due) continue;
         auto started = start_rollback(patch, 0);
+        hand_out(nullptr, started);
         if (!started && !patch.rollback_told) record_refusal(HistoryEvent::stuck, patch.texts.name, started.error());
         patch.rollback_told = true;
         return;
@@ -99,29 +97,29 @@ void Registry::tick() {
     MachineGuard guard(machine_);
     alarm_ = kNoAlarm;  // it has gone off
     u64 now = machine_.now_ns();
-    if (transition_ && run_.deadline_at_ns != 0 && run_.deadline_at_ns <= now) expire();
+    report_overdue(now);
+    if (is_moving() && run_.deadline_at_ns != 0 && run_.deadline_at_ns <= now) expire();
     start_due_rollback();
-    bool ended = false;
     for (Patch& patch : patches_) {
-        if (!is_probation_over(patch, now)) continue;
-        end_probation(patch);
-        ended = true;
+        if (is_probation_over(patch, now)) end_probation(patch);
     }
-    if (ended) request_search();
     set_alarm();
 }
 
 // Not while it is in a transition, which may lead back, nor when it is about to be.
 bool Registry::is_probation_over(const Patch& patch, u64 now) const {
     return patch.is_on_probation() && patch.stage == Stage::enabled && !patch.rollback_due &&
-           patch.probation_end_ns <= now;
+           patch.probation_end_ns <= now && callbacks_.phase == Callbacks::Phase::none;
 }
 
 // After whatever may have changed what is due next.
 void Registry::set_alarm() {
-    u64 next = transition_ && run_.deadline_at_ns != 0 ? run_.deadline_at_ns : kNoAlarm;
+    bool has_callback = callbacks_.phase != Callbacks::Phase::none;
+    u64 next = is_moving() && run_.deadline_at_ns != 0 ? run_.deadline_at_ns : kNoAlarm;
     auto take = [&](u64 at) { next = at < next ? at : next; };
+    if (callbacks_.step && !callbacks_.overdue) take(callbacks_.step_began_ns + callbacks_.step.state->time_limit_ns);
     for (Patch& patch : patches_) {
+        if (has_callback) break;  // the end of it comes first
         if (patch.rollback_due) {
             if (!transition_) take(machine_.now_ns() + kRetryNs);
         } else if (patch.is_on_probation() && patch.stage == Stage::enabled) {

@@ -61,6 +61,14 @@ void show_functions(const Plan& plan, PlanSink& sink) {
         sink.function(view);
     }
     for (const FunctionInfo& hold : plan.holds()) sink.function(view_of_hold(hold));
+    for (const PlannedState& state : plan.states()) {
+        StateView view;
+        view.id = state.declared.id;
+        view.version = state.declared.version;
+        view.name = state.declared.name;
+        view.irreversible = state.declared.is_irreversible();
+        sink.state(view);
+    }
 }
 
 PatchView view_of(const Plan& plan, std::string_view name) {
@@ -109,6 +117,7 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
     tell(check_funcs(*plan, set));
     for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old, set));
     for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold, set));
+    tell(check_states(*plan, set, outgoing, options.probation_ns != 0));
     if (!transition_) survey(machine_, *plan, outgoing, sink);
 }
 

@@ -5,17 +5,19 @@ namespace graft::patch {
 
 // ---- beginning ------------------------------------------------------------------------------------------------------
 
-// A deadline of 0: none.
-RefusalResult<void> Registry::start(const Change& change, u64 deadline_ns) {
+// A deadline of 0: none. All that comes before the first call site is live has been done.
+RefusalResult<void> Registry::begin(const Change& change, u64 deadline_ns) {
     auto transition = GRAFT_TRY(Transition::prepare(machine_, change, settled_, forced_texts(change)));
-    // Before the first call site is live, so that no task sees an object that isn't made yet.
-    if (change.kind == Change::Kind::load) change.incoming->object.run_constructors();
     GRAFT_CHECK(transition->begin());
     transition_ = std::move(transition);
     run_ = {};
     if (deadline_ns != 0) run_.deadline_at_ns = transition_->began_ns() + deadline_ns;
     show_direction();
     if (change.kind == Change::Kind::load) change.incoming->loaded_ns = transition_->began_ns();
+    if (change.kind == Change::Kind::rollback && change.incoming != nullptr) {
+        dormant_.remove(*change.incoming);
+        patches_.push_back(*change.incoming);
+    }
     record_start(change);
     return {};
 }
@@ -45,9 +47,10 @@ std::span<const AddressRange> Registry::forced_texts(const Change& change) {
     return std::span(forced_texts_).first(count);
 }
 
-RefusalResult<void> Registry::unregister(std::string_view name, u64 deadline_ns) {
+RefusalResult<void> Registry::unregister(std::string_view name, u64 deadline_ns, u64* ticket) {
     MachineGuard guard(machine_);
     auto result = unregister_locked(name, deadline_ns);
+    hand_out(ticket, result);
     set_alarm();
     return result;
 }
@@ -55,6 +58,8 @@ RefusalResult<void> Registry::unregister(std::string_view name, u64 deadline_ns)
 RefusalResult<void> Registry::unregister_locked(std::string_view name, u64 deadline_ns) {
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
+    if (patch->stage == Stage::loading && cancel(*patch)) return {};
+    if (callbacks_.phase == Callbacks::Phase::after) GRAFT_CHECK(check_no_callback());
     if (patch->stage == Stage::disappearing) return refuse(RefusalCode::already_leaving, name);
     if (patch->stage == Stage::appearing) {
         // Of an old set that is on its way back by a rollback: that can be reversed, not unregistered half-way.
@@ -65,6 +70,7 @@ RefusalResult<void> Registry::unregister_locked(std::string_view name, u64 deadl
         return {};
     }
     GRAFT_CHECK(check_idle());
+    GRAFT_CHECK(check_undo(*patch));
     return start({Change::Kind::unload, nullptr, patch}, deadline_ns);
 }
 
@@ -74,7 +80,9 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
     MachineGuard guard(machine_);
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
+    if (cancel(*patch)) return {};
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
+    if (!is_moving()) return check_no_callback();
     turn();
     set_alarm();
     return {};
@@ -94,6 +102,7 @@ RefusalResult<void> Registry::force(std::string_view name) {
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
+    if (!is_moving()) return check_no_callback();
     u64 tasks = machine_.tasks_to_move();
     machine_.force_moves();
     run_.forced = true;
@@ -126,18 +135,24 @@ void Registry::expire() {
 
 // ---- end ------------------------------------------------------------------------------------------------------------
 
+// Is there a transition whose tasks move? Afterwards, callbacks may run yet.
+bool Registry::is_moving() const {
+    return transition_ && callbacks_.phase != Callbacks::Phase::after;
+}
+
 Completion Registry::complete() {
     MachineGuard guard(machine_);
     auto completion = complete_locked();
-    if (completion == Completion::done) {
-        start_due_rollback();
-        set_alarm();
-    }
+    if (completion == Completion::done) start_due_rollback();
+    set_alarm();
     return completion;
 }
 
 Completion Registry::complete_locked() {
-    if (!transition_) return Completion::nothing;
+    bool had_callback = callbacks_.phase != Callbacks::Phase::none;
+    drive_callbacks();
+    if (callbacks_.phase != Callbacks::Phase::none) return Completion::not_yet;
+    if (!transition_) return had_callback ? Completion::done : Completion::nothing;
     if (machine_.tasks_to_move() != 0) return Completion::not_yet;
 
     MoveCounts moves = machine_.moves();
@@ -150,13 +165,14 @@ Completion Registry::complete_locked() {
     }
     settled_ = transition_->target();
     if (Patch* loser = transition_->loser(); loser != nullptr && run_.forced) loser->forced = true;
-    record_end(*transition_, moves);
-    Change change = transition_->change();
-    bool forward = transition_->is_forward();
-    transition_.reset();
-    finish(change, forward);
-    request_search();
-    return Completion::done;
+    callbacks_ = {};
+    callbacks_.phase = Callbacks::Phase::after;
+    callbacks_.change = transition_->change();
+    callbacks_.forward = transition_->is_forward();
+    callbacks_.moves = moves;
+    callbacks_.settled_ns = machine_.now_ns();
+    drive_callbacks();
+    return callbacks_.phase == Callbacks::Phase::none ? Completion::done : Completion::not_yet;
 }
 
 void Registry::finish(const Change& change, bool forward) {

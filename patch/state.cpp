@@ -18,6 +18,11 @@ std::string_view name_of(StateCallback callback) {
     return kNames[static_cast<usize>(callback)];
 }
 
+std::string_view name_of(StateStage stage) {
+    constexpr std::array<std::string_view, 4> kNames = {"absent", "prepared", "present", "leaving"};
+    return kNames[static_cast<usize>(stage)];
+}
+
 const State* StateChange::find(const States* states, u64 id) {
     if (states == nullptr) return nullptr;
     for (const State& state : *states) {

@@ -45,6 +45,7 @@ struct State {
 };
 
 std::string_view name_of(StateCallback callback);
+std::string_view name_of(StateStage stage);
 
 // Which callback is to run next, of which state.
 struct StateStep {

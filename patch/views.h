@@ -64,6 +64,33 @@ struct TaintView {
     Label<200> last_forced{};  // whose the last one was
 };
 
+// A state that a patch names.
+struct StateView {
+    u64 id = 0;
+    u32 version = 0;
+    std::string_view name;
+    std::string_view owner;  // the patch that holds it at this moment; empty: nobody does
+    std::string_view stage;  // of this patch's: absent, prepared, present, leaving
+    bool irreversible = false;
+};
+
+// The callback that runs.
+struct CallbackView {
+    Label<200> patch;
+    Label<200> state;
+    std::string_view callback;  // "pre_patch", …; "destroy" ends shadow variables
+    u64 running_ns = 0;
+    bool overdue = false;
+};
+
+class StateVisitor {
+public:
+    virtual void state(const StateView& view) = 0;
+
+protected:
+    ~StateVisitor() = default;
+};
+
 class PatchVisitor {
 public:
     virtual void patch(const PatchView& view) = 0;
@@ -95,6 +122,7 @@ public:
     // First, unless the file can't be read that far.
     virtual void patch(const PatchView& view) = 0;
     virtual void function(const FunctionView& view) = 0;
+    virtual void state(const StateView&) {}
     // A task that the transition would have to wait for.
     virtual void holder(u64 task, Verdict::Kind why) = 0;
     // One for each thing in the way; none means that it would load.

@@ -41,6 +41,15 @@ def measured(name, target, needed, sizes, limit):
     return [Suite(f"{name}", [], f"make --no-print-directory {target} {sizes}", "line", limit)]
 
 
+def own_image(script):
+    """A script test_NAME.py may have an image tests/guest/NAME/ with patches."""
+    folder = Path("tests/guest", script.stem.removeprefix("test_"))
+    if not folder.is_dir():
+        return []
+    image = f"build/test-{folder.name}"
+    return [f"{image}.elf", *sorted(f"{image}/patches/{patch.stem}.klp" for patch in folder.glob("patches/*.cpp"))]
+
+
 def guest_suites():
     """tests/guest/NAME/ is an image; its file `runs` has one `LABEL: ARGUMENTS of graft run` a line. Those that a measuring
     target runs need none."""
@@ -75,8 +84,8 @@ def all_suites():
         suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900)
     suites += guest_suites()
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
-        suites.append(Suite(script.stem.replace("test_", "qemu "), ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"],
-                            f"python3 {script}", "ktap", 600))
+        targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"]
+        suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600))
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900)

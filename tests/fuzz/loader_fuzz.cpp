@@ -79,7 +79,7 @@ private:
 
     void step() {
         constexpr u64 kWrite = patch::elf::kFlagAlloc | patch::elf::kFlagWrite;
-        switch (byte() % 9) {
+        switch (byte() % 10) {
             case 0:
                 functions_.push_back(builder_.replace(some_function().name));
                 symbols_.push_back(functions_.back());
@@ -121,6 +121,13 @@ private:
             case 7:
                 symbols_.push_back(builder_.add_undefined(byte() % 2 == 0 ? "__dso_handle" : "__cxa_atexit"));
                 return;
+            case 8: {
+                formats::KlpState& state = builder_.add_state(byte() % 16, byte());
+                state.flags = byte() % 4 == 0 ? byte() : 0;  // irreversible ones can't be unloaded: see below
+                for (u32& symbol : state.callback) symbol = byte() % 2 == 0 ? one_of(symbols_) : 0;
+                if (byte() % 2 == 0) builder_.add_callback(state, formats::KlpCallback::pre_patch);
+                return;
+            }
             default: {
                 u32 index = one_of(symbols_);
                 builder_.object.symbol(index).value += byte() % 4;
@@ -173,7 +180,8 @@ void plant(patch::Registry& registry) {
     registry.visit_patches(visitor);
 }
 
-void load_and_unload(sim::StillMachine& machine, patch::Registry& registry, const Bytes& file) {
+// False: the patch can't be unloaded, and by design.
+bool load_and_unload(sim::StillMachine& machine, patch::Registry& registry, const Bytes& file) {
     auto before = machine.ledger();
     Silent sink;
     registry.plan(file, "fuzzed", {}, sink);
@@ -183,15 +191,18 @@ void load_and_unload(sim::StillMachine& machine, patch::Registry& registry, cons
         Text<512> line;
         render(loaded.error(), line);
         CHECK(machine.ledger() == before);
-        return;
+        return true;
     }
     CHECK(!sink.refused);
     ++count.committed;
     plant(registry);
     CHECK(registry.complete() == patch::Completion::done);
-    CHECK(registry.unregister("fuzzed").has_value());
+    auto unregistered = registry.unregister("fuzzed");
+    if (!unregistered && unregistered.error().code == patch::RefusalCode::irreversible_state) return false;
+    CHECK(unregistered.has_value());
     CHECK(registry.complete() == patch::Completion::done);
     CHECK(machine.ledger() == before);
+    return true;
 }
 
 }  // namespace
@@ -207,7 +218,12 @@ extern "C" int LLVMFuzzerTestOneInput(const graft::u8* data, graft::usize size) 
     ++count.inputs;
     Bytes file = file_of(image, std::as_bytes(std::span(data, size)));
     machine.calls.clear();
-    load_and_unload(machine, *registry, file);
+    machine.callbacks.clear();
+    if (!load_and_unload(machine, *registry, file)) {
+        machine.forget_sites();
+        registry.reset();
+        registry = patch::Registry::create(machine);
+    }
     CHECK(machine.violations.empty());
     return 0;
 }

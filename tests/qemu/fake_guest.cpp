@@ -99,6 +99,9 @@ public:
         if (patch != nullptr && patch->in_transition) out.append("2\tworker\tdemo::work\tdemo::work+0x12\t0.5\n");
         return patch != nullptr;
     }
+    bool visit_states(u64 id, FunctionRef<void(const patch::StateView&)> visit) override {
+        return base_.visit_states(id, visit);
+    }
     void visit_lingering(FunctionRef<LingeringVisit> visit) override { base_.visit_lingering(visit); }
     void plan(std::span<const std::byte> file, GrowingText& answer) override { base_.plan(file, answer); }
     void note(std::string_view text) override {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/sim/history.h"
+#include "tests/sim/state_history.h"
 
 namespace graft::sim {
 namespace {
@@ -71,9 +72,31 @@ u64 run_defects(SimImage& image) {
     return overlooked;
 }
 
+// Histories of states, one a seed; how many broke a rule.
+u64 run_states(SimImage& image, u64 seeds, u64 first) {
+    StateHistoryResult sum;
+    u64 violations = 0;
+    for (u64 seed = first; seed < first + seeds; ++seed) {
+        auto result = run_state_history(image, seed);
+        sum.callbacks += result.callbacks;
+        sum.takeovers += result.takeovers;
+        sum.rollbacks += result.rollbacks;
+        sum.refused_by_pre_patch += result.refused_by_pre_patch;
+        sum.overdue += result.overdue;
+        for (auto& [code, count] : result.refusals) sum.refusals[code] += count;
+        if (result.violation.empty()) continue;
+        ++violations;
+        std::printf("violation: states, seed %lu: %s\n", seed, result.violation.c_str());
+    }
+    std::printf("states: histories=%lu callbacks=%lu takeovers=%lu rollbacks=%lu refused=%lu overdue=%lu\n", seeds,
+                sum.callbacks, sum.takeovers, sum.rollbacks, sum.refused_by_pre_patch, sum.overdue);
+    for (auto& [code, count] : sum.refusals) std::printf("  %s=%lu\n", code.c_str(), count);
+    return violations;
+}
+
 int run_all(SimImage& image, u64 seeds, u64 first) {
     HistoryResult sum;
-    u64 violations = 0;
+    u64 violations = run_states(image, seeds, first);
     for (u64 seed = first; seed < first + seeds; ++seed) {
         auto result = run_history(image, {.seed = seed});
         add(sum, result);

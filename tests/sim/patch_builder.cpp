@@ -73,8 +73,9 @@ formats::KlpState& PatchBuilder::add_state(u64 id, u32 version) {
 }
 
 u32 PatchBuilder::add_callback(formats::KlpState& state, formats::KlpCallback which) {
+    constexpr const char* kNames[] = {"pre_patch_", "post_patch_", "pre_unpatch_", "post_unpatch_", "destroy_"};
     usize index = static_cast<usize>(which);
-    state.callback[index] = add_function("callback_" + std::to_string(state.id) + "_" + std::to_string(index));
+    state.callback[index] = add_function(kNames[index] + std::to_string(state.id));
     return state.callback[index];
 }
 

@@ -182,7 +182,7 @@ void StillMachine::start_callback(const patch::CallbackCall& call) {
     std::string name = call.kind == Kind::end_shadow ? "shadow " + std::to_string(call.state) : "nobody";
     if (code != nullptr && call.kind != Kind::end_shadow) {
         for (auto& symbol : code->symbols) {
-            if (symbol.address == call.function) name = symbol.name;
+            if (symbol.address == call.function) name = std::string(code->patch_name) + " " + std::string(symbol.name);
         }
     }
     callbacks.push_back(name);

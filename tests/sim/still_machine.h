@@ -85,6 +85,7 @@ public:
     // -- for tests
     Ledger ledger() const;
     void advance(u64 ns) { clock_ += ns; }
+    void forget_sites() { sites_.clear(); }
     VirtAddr site(VirtAddr entry) const;
     // The n-th fallible call from now on fails (1 = the next one); 0 = none.
     void fail_after(u64 calls) { fail_after_ = calls; }
@@ -103,8 +104,8 @@ public:
     std::set<VirtAddr> foreign_sites;  // entries at which a debugger left a breakpoint
     u64 history_records = 0;
 
-    // A callback as the core started it, by the name of its function in the patch: "callback_7_0"; "shadow 7" for the
-    // end of shadow variables.
+    // Callbacks as the core started them, by patch and function: "fix pre_patch_7"; "shadow 7": the end of shadow
+    // variables.
     std::vector<std::string> callbacks;
     bool hold_callbacks = false;               // they run on until end_callback()
     std::set<std::string> refusing_callbacks;  // names of those that refuse

@@ -124,6 +124,13 @@ public:
         }
         return true;
     }
+    bool visit_states(u64 id, FunctionRef<void(const patch::StateView&)> visit) override {
+        FakePatch* patch = find(id);
+        if (patch == nullptr) return false;
+        visit({7, 2, "limits", patch->name, "present", true});
+        visit({8, 1, "cache", "", "absent", false});
+        return true;
+    }
     bool write_blocking(u64 id, GrowingText& out) override {
         if (find(id) == nullptr) return false;
         out.append("2\tworker\twork\n");

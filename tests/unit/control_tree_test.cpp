@@ -63,7 +63,7 @@ TEST_F(TreeTest, Patches) {
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
     EXPECT_EQ(client.list("livepatch/fix"),
               (Names{"enabled", "unregister", "transition", "set", "replaces", "version", "description", "fixes",
-                     "built_from", "built_with", "blocking", "functions"}));
+                     "built_from", "built_with", "blocking", "states", "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");
@@ -71,6 +71,11 @@ TEST_F(TreeTest, Patches) {
     EXPECT_EQ(client.cat("livepatch/fix/version"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/description"), "a fix\n");
     EXPECT_EQ(client.cat("livepatch/fix/blocking"), "2\tworker\twork\n");
+}
+
+TEST_F(TreeTest, States) {
+    system.add_patch("fix");
+    EXPECT_EQ(client.cat("livepatch/fix/states"), "7\t2\tfix\tlimits\tpresent\tirreversible\n8\t1\t\tcache\tabsent\n");
 }
 
 TEST_F(TreeTest, Functions) {

@@ -456,6 +456,80 @@ void add_state_cases(std::vector<Case>& cases) {
              [](KlpState& state, PatchBuilder& builder) { state.callback[1] = builder.functions[0].symbol; });
 }
 
+Bytes stateful(Fixture& at, const std::string& name, const std::string& set, u32 version, u32 flags = 0) {
+    PatchBuilder builder(at.image, name);
+    builder.set = set;
+    formats::KlpState& state = builder.add_state(7, version);
+    state.flags = flags;
+    builder.add_callback(state, formats::KlpCallback::pre_patch);
+    return builder.build();
+}
+
+// A load whose callback is ended so; what became of it.
+RefusalResult<void> outcome_of(Fixture& at, const CallbackEnd& end, bool take_back = false) {
+    at.machine.hold_callbacks = true;
+    u64 ticket = 0;
+    must(at.registry.load(stateful(at, "fix", "fix", 1), {}, {}, &ticket));
+    if (take_back) must(at.registry.unregister("fix"));
+    at.machine.end_callback(end);
+    at.machine.hold_callbacks = false;
+    at.registry.complete();
+    return at.registry.outcome(ticket).value_or(RefusalResult<void>());
+}
+
+void add_callback_cases(std::vector<Case>& cases) {
+    cases.push_back({RefusalCode::callback_running, "load", [](Fixture& at) {
+                         at.machine.hold_callbacks = true;
+                         must(at.registry.load(stateful(at, "fix", "fix", 1), {}, {}));
+                         auto result = load_simple(at, "fix-2", "f1");
+                         at.machine.hold_callbacks = false;
+                         at.machine.end_callback();
+                         at.registry.complete();
+                         return result;
+                     }});
+    cases.push_back({RefusalCode::not_on_probation, "commit", [](Fixture& at) {
+                         must(load_simple(at, "fix", "f0"));
+                         at.registry.complete();
+                         return at.registry.commit("fix");
+                     }});
+    cases.push_back({RefusalCode::on_probation, "a further successor", [](Fixture& at) {
+                         must(at.registry.load(stateful(at, "fix", "fix", 1), {}, {.probation_ns = 1'000'000'000}));
+                         at.registry.complete();
+                         return at.registry.load(stateful(at, "fix-2", "fix", 1), {}, {});
+                     }});
+    cases.push_back({RefusalCode::rollback_due, "commit", [](Fixture& at) {
+                         must(at.registry.load(stateful(at, "fix", "fix", 1), {}, {.probation_ns = 1'000'000'000}));
+                         at.registry.complete();
+                         at.machine.unmoved = {1};
+                         must(load_simple(at, "other", "f1"));
+                         EXPECT_TRUE(at.registry.withdraw("fix", "simulated"));
+                         auto result = at.registry.commit("fix");
+                         at.machine.unmoved.clear();
+                         at.registry.complete();
+                         at.registry.complete();
+                         return result;
+                     }});
+    cases.push_back({RefusalCode::state_taken, "another set", [](Fixture& at) {
+                         must(at.registry.load(stateful(at, "fix", "fix", 1), {}, {}));
+                         at.registry.complete();
+                         return at.registry.load(stateful(at, "other", "other", 1), {}, {});
+                     }});
+    cases.push_back({RefusalCode::older_state, "successor", [](Fixture& at) {
+                         must(at.registry.load(stateful(at, "fix", "fix", 2), {}, {}));
+                         at.registry.complete();
+                         return at.registry.load(stateful(at, "fix-2", "fix", 1), {}, {});
+                     }});
+    cases.push_back({RefusalCode::irreversible_state, "probation", [](Fixture& at) {
+                         return at.registry.load(stateful(at, "fix", "fix", 1, formats::kKlpStateIrreversible), {},
+                                                 {.probation_ns = 1});
+                     }});
+    cases.push_back(
+        {RefusalCode::pre_patch_refused, "number", [](Fixture& at) { return outcome_of(at, {.value = 3}); }});
+    cases.push_back(
+        {RefusalCode::pre_patch_faulted, "fault", [](Fixture& at) { return outcome_of(at, {.faulted = true}); }});
+    cases.push_back({RefusalCode::cancelled, "taken back", [](Fixture& at) { return outcome_of(at, {}, true); }});
+}
+
 // ---- relocations ----------------------------------------------------------------------------------------------------
 
 void add_relocation_cases(std::vector<Case>& cases) {
@@ -603,6 +677,7 @@ std::vector<Case> all_cases() {
     add_section_cases(cases);
     add_symbol_cases(cases);
     add_state_cases(cases);
+    add_callback_cases(cases);
     add_function_cases(cases);
     add_relocation_cases(cases);
     add_other_cases(cases);

@@ -190,11 +190,12 @@ public:
     }
     // Callbacks by their symbols, as in the record; 0: none.
     void declare_state(const std::string& name, const formats::StateDeclaration& state,
-                       const std::array<u32, formats::kKlpCallbackCount>& callbacks = {}) {
+                       const std::array<u32, formats::kKlpCallbackCount>& callbacks = {}, u32 order = 0) {
         ObjectSection& section = object.sections[declarations];
         Declaration declaration;
         declaration.kind = DeclarationKind::state;
         declaration.state = state;
+        declaration.order = order;
         std::memcpy(declaration.text, name.data(), name.size());
         u64 at = section.contents.size();
         put(section.contents, at, declaration);
@@ -379,6 +380,17 @@ TEST(Pack, AStateCarriesItsCallbacks) {
     ASSERT_TRUE(bare.has_value());
     EXPECT_EQ(bare->time_limit_ms, formats::kDefaultTimeLimitMs);
     EXPECT_FALSE(bare->is_irreversible());
+}
+
+TEST(Pack, StatesKeepTheOrderOfTheSource) {
+    TestObject test = good();
+    test.declare_state("third", {.id = 3}, {}, 12);
+    test.declare_state("first", {.id = 1}, {}, 9);
+    test.declare_state("second", {.id = 2}, {}, 10);
+    Parsed parsed(*test.packed());
+    std::string order;
+    for (usize cursor = 0; auto state = parsed.metadata->next_state(cursor);) order += std::to_string(state->id);
+    EXPECT_EQ(order, "123");
 }
 
 TEST(Pack, AStateAloneMakesAPatch) {

@@ -65,6 +65,7 @@ void write_code(JsonWriter& json, const char* name, const std::vector<std::strin
 struct PatchDetails {
     PatchState state;
     std::vector<FunctionState> functions;
+    std::vector<std::string> states;
     std::vector<std::string> blocking;
 };
 
@@ -90,10 +91,12 @@ Outcome<std::vector<FunctionState>> read_functions(NinepClient& client, const st
 Outcome<PatchDetails> read_details(NinepClient& client, const std::string& name) {
     std::vector<PatchState> found = GRAFT_TRY(read_patches(client, {name}));
     if (found.empty()) return refused(fmt::format("{}: no such patch is registered", name));
-    PatchDetails details{.state = found[0], .functions = {}, .blocking = {}};
+    PatchDetails details{.state = found[0], .functions = {}, .states = {}, .blocking = {}};
     details.functions = GRAFT_TRY(read_functions(client, name));
-    auto blocking = GRAFT_TRY(client.read_attributes({"/livepatch/" + name + "/blocking"}));
-    details.blocking = lines_of(blocking[0].value_or(""));
+    auto lists =
+        GRAFT_TRY(client.read_attributes({"/livepatch/" + name + "/blocking", "/livepatch/" + name + "/states"}));
+    details.blocking = lines_of(lists[0].value_or(""));
+    details.states = lines_of(lists[1].value_or(""));
     return details;
 }
 
@@ -119,6 +122,29 @@ void print_blocking(const std::vector<std::string>& lines) {
     table.print();
 }
 
+void write_states(JsonWriter& json, const std::vector<std::string>& lines) {
+    json.begin_array();
+    for (const std::string& line : lines) {
+        std::vector<std::string> columns = columns_of(line);
+        columns.resize(6);
+        json.begin_object().field("id", columns[0]).field("version", columns[1]).field("owner", columns[2]);
+        json.field("name", columns[3]).field("stage", columns[4]).field("irreversible", !columns[5].empty()).end();
+    }
+    json.end();
+}
+
+void print_states(const std::vector<std::string>& lines) {
+    Table table({"STATE", "ID", "VERSION", "OWNER", "STAGE"});
+    for (const std::string& line : lines) {
+        std::vector<std::string> columns = columns_of(line);
+        columns.resize(6);
+        for (std::string& column : columns) column = printable(column);
+        std::string stage = columns[5].empty() ? columns[4] : columns[4] + ", irreversible";
+        table.add({columns[3], columns[0], columns[1], columns[2].empty() ? "-" : columns[2], stage});
+    }
+    table.print();
+}
+
 void write_details(JsonWriter& json, const PatchDetails& details) {
     json.begin_object();
     write_patch(json, details.state);
@@ -130,7 +156,9 @@ void write_details(JsonWriter& json, const PatchDetails& details) {
         write_code(json, "new", function.new_code);
         json.end();
     }
-    json.end().key("blocking");
+    json.end().key("states");
+    write_states(json, details.states);
+    json.key("blocking");
     write_blocking(json, details.blocking);
     json.end();
 }
@@ -148,6 +176,10 @@ void print_details(const PatchDetails& details) {
         fmt::print("  {:<12} {}: {} -> {}\n", function.patched == "1" ? "patched" : "function",
                    printable(readable_name(function.name)), printable(code_text(function.old_code)),
                    printable(code_text(function.new_code)));
+    if (!details.states.empty()) {
+        fmt::print("\n");
+        print_states(details.states);
+    }
     if (!details.blocking.empty()) {
         fmt::print("  held by:\n");
         print_blocking(details.blocking);

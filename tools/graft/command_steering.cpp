@@ -150,6 +150,7 @@ const std::vector<std::string>& plan_columns(const std::string& kind) {
         {"memory", {"bytes"}},
         {"function", {"name", "address", "old_size", "new_size"}},
         {"hold", {"name", "address", "size"}},
+        {"state", {"id", "version", "name", "irreversible"}},
         {"holder", {"task", "why"}},
         {"refused", {"reason"}}};
     static const std::vector<std::string> kNone;
@@ -173,6 +174,9 @@ std::string plan_sentence(const std::vector<std::string>& columns) {
         return fmt::format("  replaces {} at {}: {} bytes -> {}", readable_name(column(1)), column(2), column(3),
                            column(4));
     if (kind == "hold") return fmt::format("  holds {} at {}", readable_name(column(1)), column(2));
+    if (kind == "state")
+        return fmt::format("  has state {} ({}), version {}{}", column(3), column(1), column(2),
+                           column(4).empty() ? "" : ", irreversible");
     if (kind == "holder") return fmt::format("  would wait for task {}: {}", column(1), column(2));
     if (kind == "refused") return "  refused: " + column(1);
     return fmt::format("{}", fmt::join(columns, " "));

@@ -114,6 +114,7 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
         if (raw.text[sizeof(raw.text) - 1] != 0)
             return pack_error(fmt::format("{}: declaration {}: text is too long", object.path, i));
         result[i] = {.kind = raw.kind,
+                     .order = raw.order,
                      .position = raw.position,
                      .text = raw.text,
                      .old_symbol = {},
@@ -136,9 +137,10 @@ PackResult<std::vector<Declared>> read_declarations(const Object& object) {
             return pack_error(fmt::format("{}: relocation at an odd place of {}", object.path, section->name));
     }
     for (const Declared& declared : result) GRAFT_CHECK(check_shape(object, declared));
-    // The compiler may emit them in any order: names decide the order in the patch, not the compiler.
-    std::stable_sort(result.begin(), result.end(),
-                     [](const Declared& left, const Declared& right) { return left.kind < right.kind; });
+    // The compiler may emit them in any order; callbacks of states run in the source's.
+    std::stable_sort(result.begin(), result.end(), [](const Declared& left, const Declared& right) {
+        return left.kind != right.kind ? left.kind < right.kind : left.order < right.order;
+    });
     return result;
 }
 

@@ -14,6 +14,7 @@ namespace graft::tools {
 
 struct Declared {
     formats::DeclarationKind kind;
+    u32 order = 0;  // in the source
     u32 position = 0;
     std::string text;
     std::optional<u32> old_symbol;  // index into the object's symbols
