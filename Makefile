@@ -68,7 +68,7 @@ iso: build/$(APP_NAME).iso  ## the bootable ISO, for BIOS and UEFI
 run: $(IMAGE) build/graft  ## boot the image in QEMU, console on the terminal
 	build/graft run $(IMAGE) $(if $(SMP),--smp $(SMP)) $(RUN_ARGS)
 
-demo: build/demo.iso build/demo.elf build/graft tools patches  ## build, boot, patch while running, unpatch
+demo: build/demo.iso build/demo.elf build/graft  ## build, boot, patch the running system from a diff, unpatch
 	@tools/demo.sh
 
 patch: $(IMAGE) build/tools/mkpatch  ## a hand-made patch: SRC=file.cpp OUT=file.klp [APP=name] [SSE=1]

@@ -16,7 +16,7 @@ BUILD = Path("build")
 BASE = BUILD / "demo"
 # A small, a middling and a large source, each with the line that the diff is made of.
 FILES = [("apps/demo/invoice.cpp", "    i64 sum = 0;\n", "    i64 sum = 0;\n    asm volatile(\"nop\");\n"),
-         ("kernel/log.cpp", "void set_console_level(LogLevel level) {\n", "void set_console_level(LogLevel level) {\n    asm volatile(\"nop\");\n"),
+         ("kernel/log.cpp", "bool is_for_console(const LogRecord& record) {\n", "bool is_for_console(const LogRecord& record) {\n    asm volatile(\"nop\");\n"),
          ("control/server_requests.cpp", "Stat stat_of(const NodeInfo& info) {\n", "Stat stat_of(const NodeInfo& info) {\n    asm volatile(\"nop\");\n")]
 LIMIT = 2.0
 
@@ -38,7 +38,9 @@ def recorded_command(source):
 def timed(commands, environment):
     began = time.monotonic()
     for command in commands:
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if process.returncode != 0:
+            raise ValueError(f"{' '.join(command)}: exit code {process.returncode}\n{process.stderr}")
     return time.monotonic() - began
 
 

@@ -121,6 +121,29 @@ def _():
     Run(FIX).says(r"changed: 2, new: 0, removed: 0, held: \d+, unchanged but recompiled: \d+", r"size: \d+ bytes")
 
 
+@tests.add("the demo's repair is two functions, whose caller is held by itself")
+def _():
+    run = Run(ROOT / "apps/demo/patches/fix_total.diff", "--json")
+    held = {name for name, decision in run.decisions().items() if decision == "held"}
+    check(changed(run) == CHANGED and len(held) == 1 and "invoice_total" in held.pop(), str(run.decisions()))
+    none = Run(ROOT / "apps/demo/patches/fix_total.diff", "--hold", "none", "--json")
+    check("held" not in none.decisions().values(), str(none.decisions()))
+
+
+@tests.add("--why names the first difference and writes nothing")
+def _():
+    run = Run(FIX, code=None)
+    at = run.command.index("-o")
+    del run.command[at:at + 2]
+    for name in ("line_amount", "demo::line_amount", "_ZN4demo11line_amountERKNS_4ItemE"):
+        process = subprocess.run([*run.command, "--why", name], env=run.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        check(process.returncode == DONE and re.search(r"first difference at apps/demo/invoice.cpp:\d+\n  - .+\n  \+ .+", process.stdout),
+              process.stdout + process.stderr)
+    process = subprocess.run([*run.command, "--why", "amount"], env=run.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    check(process.returncode == NOTHING_TO_DO, "part of a name is no name")
+    run.check_clean()
+
+
 @tests.add("the same diff gives the same bytes, from wherever")
 def _():
     moved = copied_base()

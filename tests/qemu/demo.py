@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make demo`: boots the ISO, shows a defect, repairs it in the running system, and takes the repair back.
+"""`make demo`: boots the ISO, shows a defect, repairs it in the running system from a source diff, and takes the repair back.
 
 Each step shows what is done and checks what came of it; the first that fails ends the demonstration with exit code 1.
 """
@@ -10,7 +10,8 @@ import time
 
 from harness import BUILD, ROOT, Failed, Guest, check, run_graft
 
-PATCH = BUILD / "demo/patches/fix_total.klp"
+DIFF = ROOT / "apps/demo/patches/fix_total.diff"
+PATCH = BUILD / "demo/fix-total.klp"
 NAME = "fix-total"
 COLOURS = sys.stdout.isatty()
 
@@ -56,6 +57,12 @@ def command(guest, *arguments, show=True):
     return result
 
 
+def show_diff():
+    for line in DIFF.read_text(encoding="utf-8").splitlines():
+        colour = "32" if line.startswith("+") else "31" if line.startswith("-") else "2"
+        print(f"   {coloured(colour, line)}", flush=True)
+
+
 def settle(guest, word):
     """Lets the invoices that were begun before pass by."""
     guest.skip_console()
@@ -96,7 +103,13 @@ def demonstrate():
         heading("A shop at work: every invoice is some cents short")
         watch(guest, 6, "WRONG")
 
-        heading("The repair: a patch of two functions, whose caller is held so that nobody sees a mix")
+        heading("The repair, as a programmer writes it")
+        show_diff()
+
+        heading("From the diff to a patch: two functions change, and their caller is held so that nobody sees a mix")
+        edited = time.monotonic()
+        command(guest, "build", "--base", BUILD / "demo", DIFF, "-o", PATCH)
+        built = time.monotonic()
         command(guest, "inspect", PATCH)
 
         heading("Loading it into the running system, over the serial line")
@@ -105,9 +118,11 @@ def demonstrate():
         command(guest, "load", PATCH, "--no-wait")
         show_transition(guest)
         command(guest, "wait")
+        loaded = time.monotonic()
         history = guest.graft("history", "--json").json()
         show_moves(guest, next(record for record in history if record["event"] == "load-started"))
         command(guest, "list")
+        say(f"from the diff to the patch {built - edited:.1f} s; from the diff to the last task that moved {loaded - edited:.1f} s")
 
         heading("The same shop, never stopped: every invoice is right")
         settle(guest, "right")
