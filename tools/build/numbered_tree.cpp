@@ -58,14 +58,51 @@ Outcome<void> link_to(const fs::path& target, const fs::path& link, std::set<fs:
     return {};
 }
 
+// Would an include leave its folder by ".."? From a linked folder it would lead to the baseline's sources.
+bool includes_upwards(const std::string& text) {
+    for (usize at = text.find("../"); at != std::string::npos; at = text.find("../", at + 1)) {
+        usize begin = text.rfind('\n', at);
+        if (text.substr(begin + 1, at - begin - 1).find("include") != std::string::npos) return true;
+    }
+    return false;
+}
+
+Outcome<bool> any_includes_upwards(const EditPlace& place, const Edits& edits) {
+    for (const std::string& name : place.baseline.names()) {
+        if (includes_upwards(GRAFT_TRY(read_text(place.baseline.sources() / name)))) return true;
+    }
+    for (const auto& [name, kind] : edits.files) {
+        if (kind != Edits::Kind::removed && includes_upwards(GRAFT_TRY(read_text(place.patched / name)))) return true;
+    }
+    return false;
+}
+
+// What the trees have of the baseline: names of sources, and of folders in which nothing was edited, since making a
+// link for each source takes longer than compiling a small one.
+Outcome<std::set<std::string>> linked_names(const EditPlace& place, const Edits& edits) {
+    bool whole_folders = !GRAFT_TRY(any_includes_upwards(place, edits));
+    std::set<std::string> edited_folders;
+    for (const auto& [name, kind] : edits.files) {
+        for (usize at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1))
+            edited_folders.insert(name.substr(0, at));
+    }
+    std::set<std::string> linked;
+    for (const std::string& name : place.baseline.names()) {
+        if (edits.files.contains(name)) continue;
+        usize end = whole_folders ? name.find('/') : std::string::npos;
+        while (end != std::string::npos && edited_folders.contains(name.substr(0, end))) end = name.find('/', end + 1);
+        linked.insert(name.substr(0, end));
+    }
+    return linked;
+}
+
 }  // namespace
 
 Outcome<NumberedTree> make_trees(const EditPlace& place, const Edits& edits) {
     NumberedTree tree{place.scratch / "patched", place.scratch / "numbered", {}, {}, {}};
     Changes changes = GRAFT_TRY(line_changes(place, edits));
     std::set<fs::path> made;
-    for (const std::string& name : place.baseline.names()) {
-        if (edits.files.contains(name)) continue;
+    for (const std::string& name : GRAFT_TRY(linked_names(place, edits))) {
         GRAFT_CHECK(link_to(place.baseline.sources() / name, tree.patched / name, made));
         GRAFT_CHECK(link_to(place.baseline.sources() / name, tree.numbered / name, made));
     }

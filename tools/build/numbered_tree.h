@@ -1,6 +1,6 @@
 // The two trees of sources that a build compiles: the patched ones as their author wrote them, for what the compiler
 // has to say, and the same with the baseline's line numbers. What wasn't edited is a symbolic link to the baseline's
-// source.
+// source, or to a folder of them in which nothing was edited.
 #pragma once
 
 #include <filesystem>
