@@ -416,7 +416,10 @@ def _():
         check(process.returncode in (REFUSED, -number), f"exit code {process.returncode}: {errors}")
         stopped += process.returncode == REFUSED
         check(process.returncode != REFUSED or f"stopped by signal {int(number)}" in errors, errors)
-        check(not run.output.exists(), "a patch, though interrupted")
+        # A signal that comes once the patch is there finds a finished build: the patch is whole, and the process ends by it.
+        finished = process.returncode == -number and run.output.exists()
+        check(not finished or run.output.read_bytes() == whole.output.read_bytes(), "half a patch")
+        check(finished or not run.output.exists(), "a patch, though interrupted")
         run.check_clean()
         check(not processes_of(run.temporary), f"still running: {processes_of(run.temporary)}")
     check(stopped >= 5, f"only {stopped} runs were interrupted while they worked")
