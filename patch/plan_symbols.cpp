@@ -107,8 +107,10 @@ RefusalResult<void> Plan::resolve_references(const Machine& machine) {
         if (!is_undefined) return refuse(RefusalCode::bad_reference, {}, address, reference->symbol);
         auto name = object_.symbol_name(object_.symbol(reference->symbol));
         PlannedSymbol& planned = symbols_[reference->symbol];
-        if (name == kHandleSymbol || name == kAtexitSymbol) continue;  // the patch's own, not the image's
-        if (planned.kind != PlannedSymbol::Kind::unresolved) {
+        if (name == kHandleSymbol) continue;  // the patch's own, not the image's
+        if (planned.is_atexit) {              // registers the destructor of an object of the image
+            planned.is_atexit = false;
+        } else if (planned.kind != PlannedSymbol::Kind::unresolved) {
             return refuse(RefusalCode::repeated_reference, name, address, reference->symbol);
         }
         if (!machine.has_symbol(name, reference->address)) return refuse(RefusalCode::unknown_reference, name, address);

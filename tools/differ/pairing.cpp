@@ -24,7 +24,7 @@ char class_of(const Item& item) {
 
 using Key = std::pair<char, std::string>;
 using Groups = std::map<Key, std::vector<u32>>;
-using Votes = std::set<std::pair<u32, u32>>;  // (baseline item, patched item)
+using Votes = std::map<std::pair<u32, u32>, bool>;  // (baseline item, patched item) → by functions of one shape
 
 constexpr usize kMaxComparisons = 4'000'000;  // of two functions' references, for lining them up
 
@@ -40,6 +40,9 @@ public:
     Pairing run();
 
 private:
+    using References = std::vector<Reference>;
+    using Candidates = std::set<std::pair<u32, u32>>;
+
     void pair(u32 old_item, u32 new_item) {
         pairing_.to_patched[old_item] = new_item;
         pairing_.to_baseline[new_item] = old_item;
@@ -69,7 +72,9 @@ private:
     void by_use(bool same_name);
     void vote_by_shape(u32 old_user, u32 new_user, bool same_name, Votes& votes) const;
     void vote_by_order(const Equality& equality, u32 old_user, u32 new_user, bool same_name, Votes& votes) const;
-    void vote_between(std::set<u32>& old_between, std::set<u32>& new_between, bool same_name, Votes& votes) const;
+    Candidates line_up(const Equality& equality, const References& before, const References& after,
+                       bool same_name) const;
+    void take_between(std::set<u32>& old_between, std::set<u32>& new_between, bool same_name, Candidates& found) const;
     void by_scope();
     void in_order();
     void leftovers();
@@ -268,15 +273,18 @@ void Pairer::by_use(bool same_name) {
         else
             vote_by_order(equality, i, twin, same_name, votes);
     }
-    for (auto [old_item, new_item] : votes) {
+    for (const auto& [candidate, by_shape] : votes) {
+        auto [old_item, new_item] = candidate;
         // Nobody says anything else.
         auto sayings = std::ranges::count_if(
-            votes, [&](const auto& vote) { return vote.first == old_item || vote.second == new_item; });
+            votes, [&](const auto& vote) { return vote.first.first == old_item || vote.first.second == new_item; });
         if (sayings != 1 || !old_free(old_item) || !new_free(new_item)) continue;
-        if (unnumbered(old_.item(old_item).name) == unnumbered(new_.item(new_item).name))
+        if (unnumbered(old_.item(old_item).name) != unnumbered(new_.item(new_item).name))
+            guess(old_item, new_item, "another name, used at the same places");
+        else if (by_shape)
             pair(old_item, new_item);
         else
-            guess(old_item, new_item, "another name, used at the same places");
+            guess(old_item, new_item, "used at the same place among things that stayed");
     }
 }
 
@@ -284,16 +292,26 @@ void Pairer::vote_by_shape(u32 old_user, u32 new_user, bool same_name, Votes& vo
     const auto& before = old_.item(old_user).references;
     const auto& after = new_.item(new_user).references;
     for (usize k = 0; k < before.size(); ++k) {
-        if (may_be(before[k].target, after[k].target, same_name)) votes.emplace(before[k].target, after[k].target);
+        if (may_be(before[k].target, after[k].target, same_name)) votes[{before[k].target, after[k].target}] = true;
     }
 }
 
+// There may be several ways to line up; what the earliest and the latest agree on is believed.
 void Pairer::vote_by_order(const Equality& equality, u32 old_user, u32 new_user, bool same_name, Votes& votes) const {
-    const auto& before = old_.item(old_user).references;
-    const auto& after = new_.item(new_user).references;
+    References before = old_.item(old_user).references;
+    References after = new_.item(new_user).references;
     if (before.size() * after.size() > kMaxComparisons) return;
+    Candidates early = line_up(equality, before, after, same_name);
+    std::ranges::reverse(before);
+    std::ranges::reverse(after);
+    for (const auto& candidate : line_up(equality, before, after, same_name)) {
+        if (early.contains(candidate)) votes.emplace(candidate, false);
+    }
+}
 
-    // Longest common subsequence: length[a][b] is that of before[a…] and after[b…].
+// Longest common subsequence: length[a][b] is that of before[a…] and after[b…].
+Pairer::Candidates Pairer::line_up(const Equality& equality, const References& before, const References& after,
+                                   bool same_name) const {
     usize columns = after.size() + 1;
     std::vector<u32> length((before.size() + 1) * columns, 0);
     std::vector<bool> same(length.size(), false);
@@ -305,6 +323,7 @@ void Pairer::vote_by_order(const Equality& equality, u32 old_user, u32 new_user,
             length[here] = same[here] ? std::max(skip, length[here + columns + 1] + 1) : skip;
         }
     }
+    Candidates found;
     std::set<u32> old_between, new_between;
     usize a = 0;
     usize b = 0;
@@ -312,7 +331,7 @@ void Pairer::vote_by_order(const Equality& equality, u32 old_user, u32 new_user,
         usize here = a * columns + b;
         bool both = a < before.size() && b < after.size();
         if (both && same[here] && length[here] == length[here + columns + 1] + 1) {
-            vote_between(old_between, new_between, same_name, votes);
+            take_between(old_between, new_between, same_name, found);
             ++a;
             ++b;
         } else if (b >= after.size() || (a < before.size() && length[here + columns] >= length[here + 1])) {
@@ -321,11 +340,13 @@ void Pairer::vote_by_order(const Equality& equality, u32 old_user, u32 new_user,
             new_between.insert(after[b++].target);
         }
     }
-    vote_between(old_between, new_between, same_name, votes);
+    take_between(old_between, new_between, same_name, found);
+    return found;
 }
 
-void Pairer::vote_between(std::set<u32>& old_between, std::set<u32>& new_between, bool same_name, Votes& votes) const {
-    Votes possible;
+void Pairer::take_between(std::set<u32>& old_between, std::set<u32>& new_between, bool same_name,
+                          Candidates& found) const {
+    Candidates possible;
     for (u32 a : old_between) {
         for (u32 b : new_between) {
             if (may_be(a, b, same_name)) possible.emplace(a, b);
@@ -334,7 +355,7 @@ void Pairer::vote_between(std::set<u32>& old_between, std::set<u32>& new_between
     for (const auto& one : possible) {
         auto rivals = std::ranges::count_if(
             possible, [&](const auto& other) { return other.first == one.first || other.second == one.second; });
-        if (rivals == 1) votes.insert(one);
+        if (rivals == 1) found.insert(one);
     }
     old_between.clear();
     new_between.clear();

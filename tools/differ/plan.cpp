@@ -14,7 +14,8 @@ bool is_loaders_own(std::string_view name) {
     return name == "__dso_handle" || name == "__cxa_atexit";
 }
 
-constexpr i64 kBehindSite = 5;  // from a function's entry [patch/author.h original()]
+constexpr u64 kArgumentBytes = 24;  // of the instructions that set the three arguments of a call
+constexpr i64 kBehindSite = 5;      // from a function's entry [patch/author.h original()]
 
 bool is_carriable(const Item& item) {
     return item.is_function() || item.has_identity() || item.kind == ItemKind::content;
@@ -203,6 +204,13 @@ void Planner::follow(ItemPlace place) {
         }
         if (meaning->kind == Meaning::Kind::carried) carry(meaning->place, 0, false);
     }
+    // A new guard says "not yet" about an object that the image has had all along.
+    std::string guards = guarded(item.name);
+    u32 object = guards.empty() ? 0 : pair.patched.find(guards);
+    if (object != 0 && comparison_.image_address({place.unit, object}) != 0)
+        refuse({place.unit, object}, "initialisers-again", demangled(guards),
+               "is initialised at its first use from now on, but the image has it and uses it already",
+               "keep its constant initial value, or give the new one another name");
     if (item.undecoded) refuse(place, "undecodable", demangled(item.name), "its code can't be decoded", "");
 }
 
@@ -268,7 +276,26 @@ std::optional<Meaning> Plan::in_image(u64 address, i64 offset, const std::vector
     return std::nullopt;
 }
 
+// Is it the destructor of an object that stays in the image that a call of __cxa_atexit registers? The call's arguments
+// are set right before it. Such an object outlives the patch, and the image destroys nothing.
+bool Plan::registers_images_object(const Carried& carried, const Reference& reference) const {
+    const UnitObject& patched = comparison_->units[carried.place.unit].patched;
+    const Item& item = patched.item(carried.place.item);
+    if (patched.item(reference.target).name != "__cxa_atexit" || !item.is_function()) return false;
+    for (const Reference& before : item.references) {
+        bool argument = before.at < reference.at && reference.at - before.at <= kArgumentBytes;
+        if (!argument || patched.item(before.target).kind != ItemKind::data) continue;
+        auto object = meaning({carried.place.unit, before.target}, 0);
+        if (object && object->kind == Meaning::Kind::image) return true;
+    }
+    return false;
+}
+
 std::optional<Meaning> Plan::meaning(const Carried& carried, const Reference& reference) const {
+    if (registers_images_object(carried, reference)) {
+        auto address = comparison_->image->visible("__cxa_atexit");
+        if (address) return Meaning{Meaning::Kind::image, "__cxa_atexit", address->value, {}};
+    }
     // Only code takes the address behind a call site; in a jump table it is a label.
     bool from_code = comparison_->new_item(carried.place).is_function();
     return meaning({carried.place.unit, reference.target}, from_code ? reference.target_offset : 0);

@@ -40,6 +40,7 @@ private:
 
     // The place behind the call site of a changed function is that of the image's function: graft::patch::original().
     std::optional<Meaning> meaning(ItemPlace patched, i64 offset) const;
+    bool registers_images_object(const Carried& carried, const Reference& reference) const;
     std::optional<Meaning> in_image(u64 address, i64 offset, const std::vector<std::string>& names) const;
 
     const Comparison* comparison_ = nullptr;

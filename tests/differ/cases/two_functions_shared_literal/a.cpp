@@ -1,0 +1,20 @@
+// A literal that two functions share, in one of which it changes.
+struct Numbers {
+    long values[9];
+};
+extern "C" int take(const Numbers*);
+__attribute__((noinline)) int shares_one(int value) {
+    Numbers numbers = {{1, 2, 3, 4, 5, 6, 7, 8, 9}};
+    return take(&numbers) + value;
+}
+__attribute__((noinline)) int shares_two(int value) {
+#ifdef PATCHED
+    Numbers numbers = {{1, 2, 3, 4, 5, 6, 7, 8, 10}};
+#else
+    Numbers numbers = {{1, 2, 3, 4, 5, 6, 7, 8, 9}};
+#endif
+    return take(&numbers) + value + 2;
+}
+extern "C" void root_two_functions_shared_literal() {
+    shares_one(1) + shares_two(2);
+}
