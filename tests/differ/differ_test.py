@@ -205,6 +205,21 @@ def found_in_text(result):
     yield "references: " + ", ".join(one["text"] for one in result["references"])
 
 
+def wrong_baselines(program, image, report):
+    """A baseline that isn't what the image was linked from is an error that names the object."""
+    source = CASES / "string_changed" / "a.cpp"
+    baseline, patched = image.object(source, False), image.object(source, True)
+    other = image.object(CASES / "strings" / "a.cpp", False)
+    tries = (("other code", [source, baseline, patched, patched], "another object than the baseline's"),
+             ("other sections", [source, baseline, other, patched], "isn't there"),
+             ("not linked", [source, "nowhere.o", baseline, patched], "nowhere.o isn't part of the image"),
+             ("no such file", [source, baseline, "nowhere.o", patched], "nowhere.o: No such file"))
+    for name, unit, wanted in tries:
+        done = subprocess.run([program, image.elf, image.map, WORK / "wrong.klp", *map(str, unit)], capture_output=True, text=True)
+        said = [] if done.returncode == 2 and wanted in done.stdout else [f"exit {done.returncode}: {done.stdout}{done.stderr}"]
+        report.test(f"wrong baseline: {name}", said)
+
+
 def damaged(data, random):
     """The object with a few bytes changed, somewhere or in one of its tables, or cut off."""
     data = bytearray(data)
@@ -278,6 +293,7 @@ def main():
         if changed:
             report.test(f"{case.name}: nothing to do against itself", changed, result)
     if not chosen:
+        wrong_baselines(program, image, report)
         hostile(program, image, report)
     print(f"1..{report.number}")
     return 1 if report.failed else 0

@@ -203,6 +203,16 @@ TEST_F(PatchLoader, RunsRegisteredDestructorsOnceAtTheEnd) {
     EXPECT_EQ(machine.calls[1].argument, reinterpret_cast<u64>(&objects[0]));
 }
 
+TEST_F(PatchLoader, RegistersDestructorsOfTheImagesObjectsWithTheImage) {
+    u32 own = builder.add_undefined(std::string(kAtexitSymbol));
+    u32 images = builder.add_reference(std::string(kAtexitSymbol), entry(kAtexitSymbol));
+    builder.add_call(replacement, 6, own);
+    builder.add_call(replacement, 12, images);
+    load_fully(builder.build());
+    EXPECT_EQ(call_target(symbol("new_f0"), 6), entry(kPatchAtexitSymbol));
+    EXPECT_EQ(call_target(symbol("new_f0"), 12), entry(kAtexitSymbol));
+}
+
 TEST_F(PatchLoader, SkipsWhatIsNotLoaded) {
     u32 debug = builder.object.add_section(".debug_info", elf::kSectionProgram, 0, Bytes(64), 1);
     builder.object.add_relocation(debug, 0, 10, builder.add_undefined("nobody"), 0);  // a type that text may not have

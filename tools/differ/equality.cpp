@@ -29,6 +29,16 @@ std::span<const Reference> references_in(const Item& item, u64 begin, u64 end) {
     return {first, last};
 }
 
+constexpr u64 kMaxPadding = 64;  // the largest alignment of literals
+
+// Zeros up to the next literal's alignment.
+bool is_padding(const UnitObject& unit, const Item& item, u64 begin, u64 end) {
+    if (begin == end) return true;
+    if (item.merged || end - begin >= kMaxPadding || !references_in(item, begin, end).empty()) return false;
+    auto bytes = unit.bytes(item).subspan(begin, end - begin);
+    return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+}
+
 bool shares_name(const Item& left, const Item& right) {
     if (left.name == right.name) return true;
     for (const std::string& alias : left.aliases) {
@@ -103,8 +113,15 @@ bool Equality::same_content(u32 old_item, i64 old_offset, u32 new_item, i64 new_
     // Where in the stretch, however far outside a folded index puts it.
     i64 old_within = old_offset - static_cast<i64>(old_stretch.begin);
     i64 new_within = new_offset - static_cast<i64>(new_stretch.begin);
-    u64 size = old_stretch.end - old_stretch.begin;
-    if (old_within != new_within || size != new_stretch.end - new_stretch.begin) return false;
+    u64 old_size = old_stretch.end - old_stretch.begin;
+    u64 new_size = new_stretch.end - new_stretch.begin;
+    u64 size = std::min(old_size, new_size);
+    if (old_within != new_within) return false;
+    // What follows a literal decides how much padding counts as part of it.
+    bool longer_is_padded = old_size > new_size
+                                ? is_padding(old_, old_target, old_stretch.begin + size, old_stretch.end)
+                                : is_padding(new_, new_target, new_stretch.begin + size, new_stretch.end);
+    if (!longer_is_padded) return false;
     auto key = std::tuple(old_item, old_stretch.begin, new_item, new_stretch.begin);
     if (!open_.insert(key).second) return true;
     bool same = same_bytes(old_item, old_stretch.begin, new_item, new_stretch.begin, size);
