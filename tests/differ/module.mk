@@ -3,6 +3,8 @@ build/differ-compare: build/check/tests/differ/compare.cpp.o build/check/tools/g
     $(patsubst %,build/check/%.o,$(filter-out tools/patch/main.cpp,$(wildcard base/*.cpp formats/*.cpp tools/host/*.cpp tools/patch/*.cpp tools/differ/*.cpp)))
 	$(call run,LINK,$@)$(HOST_CXX) $(CHECK_FLAGS) $^ -lelf -ldw -lZydis -lZycore -lfmt -o $@
 
+-include build/check/tests/differ/compare.cpp.d
+
 DIFFER_FLAGS := $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS)
 .PHONY: check_differ
 check_differ: build/differ-compare build/tools/imagetables
