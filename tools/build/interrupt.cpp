@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -32,6 +33,12 @@ void remove_for_good(const fs::path& path) {
         if (!error) return;
         ::usleep(2000);
     }
+}
+
+// Until the child and what it has started are gone; the other threads may reap it first.
+void await_end(pid_t child) {
+    ::waitpid(child, nullptr, 0);
+    for (int i = 0; i < kRemovals && ::kill(-child, 0) == 0; ++i) ::usleep(2000);
 }
 
 }  // namespace
@@ -110,6 +117,7 @@ void Interruption::end(int signal) {
     }
     // From here on the lock is never given back: the other threads wait for it until the process is gone.
     for (pid_t child : children_) ::kill(-child, SIGKILL);
+    for (pid_t child : children_) await_end(child);
     for (const fs::path& path : doomed_) remove_for_good(path);
     if (signal == 0) {
         fmt::print(stderr, "graft: timed out; nothing was written\n");
