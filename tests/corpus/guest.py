@@ -37,8 +37,14 @@ class CorpusGuest(Guest):
     def texts(self, case, console):
         return [self.graft(*texts.arguments).output if texts.arguments else console for texts in case.texts]
 
-    def lingering(self):
-        return self.graft("ls", "/lingering").output.split()
+    def lingers(self, name, looks=20):
+        """True when the patch is still there after a number of looks: what points into it is searched for beside
+        everything else, and what only points for a moment is no reason to stay."""
+        for _ in range(looks):
+            if name not in self.graft("ls", "/lingering").output.split():
+                return False
+            self.settle()
+        return True
 
 
 __all__ = ["LIMIT", "CorpusGuest", "Failed"]

@@ -57,7 +57,7 @@ def check_in_guest(guest, case, patch):
         return load_refused(guest, case, patch), None
     seen = observe(guest, case, patch)
     trouble = judge_seen(case, seen)
-    lingers = case.name in guest.lingering()
+    lingers = guest.lingers(case.name)
     if lingers != (case.result == "lingers"):
         trouble.append("it lingers" if lingers else "it doesn't linger")
     return trouble, seen

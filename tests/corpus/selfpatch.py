@@ -201,7 +201,7 @@ class Run:
         self.guest.graft("unload", name)
         if trial.kind != "store" and self.runs_on(trial):
             return "it still runs after the unload"
-        if name in self.guest.lingering():
+        if self.guest.lingers(name):
             return "it lingers: " + self.guest.graft("cat", f"/lingering/{name}").output
         self.counts[trial.group]["live"] += 1
         self.counts[trial.group]["reached"] += trial.reached
