@@ -111,9 +111,13 @@ void KernelSystem::write_version(GrowingText& out) {
     out.append("\ncompiler gcc ", __VERSION__, '\n');
 }
 
-// Nothing that this system can do so far leaves it in doubt.
 void KernelSystem::write_tainted(GrowingText& out) {
-    out.append("0\n");
+    patch::TaintView taint = registry().taint();
+    if (taint.forced == 0) {
+        out.append("0\n");
+        return;
+    }
+    out.append("forced: ", taint.forced, " transitions, the last one of ", taint.last_forced.view(), '\n');
 }
 
 // address, type, size, position, name

@@ -73,6 +73,8 @@ ErrorNumber number_of(RefusalCode code) {
         case RefusalCode::function_taken:
         case RefusalCode::state_taken:
         case RefusalCode::already_leaving:
+        case RefusalCode::on_probation:
+        case RefusalCode::rollback_due:
             return ErrorNumber::busy;
         case RefusalCode::unknown_patch:
             return ErrorNumber::gone;
@@ -100,6 +102,7 @@ public:
 
     void patch(const PatchView& view) override {
         out_.append("patch\t", view.name, '\t', view.set, '\t', view.version, '\t', view.description, '\n');
+        if (!view.replaces.empty()) out_.append("replaces\t", view.replaces, '\n');
         out_.append("memory\t", view.memory_bytes, '\n');
     }
     void function(const FunctionView& view) override {
@@ -188,28 +191,46 @@ std::optional<ControlResult<void>> PatchSystem::outcome(u64 ticket) {
 
 ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const LoadRequest& request) {
     u64 ticket = 0;
-    auto result = registry_.load(file, request.name, {.allow_endless = request.allow_endless}, &ticket);
+    patch::LoadOptions options{.allow_endless = request.allow_endless,
+                               .probation_ns = request.probation_ns,
+                               .deadline_ns = request.deadline_ns};
+    auto result = registry_.load(file, request.name, options, &ticket);
     if (!result) return refuse_as(request.name, result.error());
     if (ticket != 0) return later(ticket);
     return {};
 }
 
-ControlResult<void> PatchSystem::unregister(u64 patch) {
+template <typename Request>
+ControlResult<void> PatchSystem::ask(u64 patch, Request request) {
     PatchName name;
     if (!find_name(patch, name)) return refuse_gone();
     u64 ticket = 0;
-    auto result = registry_.unregister(name.view(), 0, &ticket);
+    auto result = request(name.view(), &ticket);
     if (!result) return refuse_as(name.view(), result.error());
     if (ticket != 0) return later(ticket);
     return {};
 }
 
+ControlResult<void> PatchSystem::unregister(u64 patch, u64 deadline_ns) {
+    return ask(patch,
+               [&](std::string_view name, u64* ticket) { return registry_.unregister(name, deadline_ns, ticket); });
+}
+
+ControlResult<void> PatchSystem::rollback(u64 patch, u64 deadline_ns) {
+    return ask(patch,
+               [&](std::string_view name, u64* ticket) { return registry_.rollback(name, deadline_ns, ticket); });
+}
+
 ControlResult<void> PatchSystem::reverse(u64 patch) {
-    PatchName name;
-    if (!find_name(patch, name)) return refuse_gone();
-    auto result = registry_.reverse(name.view());
-    if (!result) return refuse_as(name.view(), result.error());
-    return {};
+    return ask(patch, [&](std::string_view name, u64*) { return registry_.reverse(name); });
+}
+
+ControlResult<void> PatchSystem::commit(u64 patch) {
+    return ask(patch, [&](std::string_view name, u64*) { return registry_.commit(name); });
+}
+
+ControlResult<void> PatchSystem::force(u64 patch) {
+    return ask(patch, [&](std::string_view name, u64*) { return registry_.force(name); });
 }
 
 void PatchSystem::plan(std::span<const std::byte> file, GrowingText& answer) {

@@ -22,8 +22,12 @@ public:
 
     std::optional<ControlResult<void>> outcome(u64 ticket) override;
     ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) override;
-    ControlResult<void> unregister(u64 patch) override;
+    ControlResult<void> unregister(u64 patch, u64 deadline_ns) override;
+    ControlResult<void> rollback(u64 patch, u64 deadline_ns) override;
     ControlResult<void> reverse(u64 patch) override;
+    ControlResult<void> commit(u64 patch) override;
+    ControlResult<void> force(u64 patch) override;
+    void search_lingering() override { registry_.search_lingering(); }
     void plan(std::span<const std::byte> file, GrowingText& answer) override;
 
 protected:
@@ -35,6 +39,10 @@ protected:
     patch::Registry& registry() { return registry_; }
 
 private:
+    // Makes the request of the registry by the patch's name.
+    template <typename Request>
+    ControlResult<void> ask(u64 patch, Request request);
+
     patch::Registry& registry_;
 };
 

@@ -36,6 +36,8 @@ struct TaskView {
 struct LoadRequest {
     std::string_view name;  // the patch's name
     bool allow_endless = false;
+    u64 probation_ns = 0;  // 0: none
+    u64 deadline_ns = 0;   // 0: none
 };
 
 class System {
@@ -73,8 +75,14 @@ public:
     // the tree is woken when it is.
     virtual std::optional<ControlResult<void>> outcome(u64 ticket) = 0;
     virtual ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) = 0;
-    virtual ControlResult<void> unregister(u64 patch) = 0;
+    // A deadline of 0: none.
+    virtual ControlResult<void> unregister(u64 patch, u64 deadline_ns) = 0;
+    virtual ControlResult<void> rollback(u64 patch, u64 deadline_ns) = 0;
     virtual ControlResult<void> reverse(u64 patch) = 0;
+    virtual ControlResult<void> commit(u64 patch) = 0;
+    virtual ControlResult<void> force(u64 patch) = 0;
+    // Has it looked again for what points into lingering patches; the answer doesn't wait for it.
+    virtual void search_lingering() = 0;
     // Says what load() would do. A patch that would be refused is an answer, not an error.
     virtual void plan(std::span<const std::byte> file, GrowingText& answer) = 0;
 

@@ -175,7 +175,7 @@ ControlResult<void> ControlTree::list_changing(Node directory, FunctionRef<void(
             system_.visit_lingering([&](u64 id, std::string_view name, std::span<const patch::Reference>) {
                 NodeInfo info = folder_info({NodeKind::lingering_patch, 0, id}, name);
                 info.is_directory = false;
-                info.permissions = kReadOnly;
+                info.permissions = kReadWrite;
                 visit(info);
             });
             return {};
@@ -283,7 +283,7 @@ ControlResult<void> ControlTree::remove(NodeId id) {
     Node node = Node::decode(id);
     switch (node.kind) {
         case NodeKind::patch:
-            return system_.unregister(node.id);
+            return system_.unregister(node.id, 0);
         case NodeKind::upload:
             uploads_.remove(node.id);
             return {};

@@ -1,6 +1,7 @@
 // The contents of the control tree's values and lists, and what writing them does.
 #include <optional>
 
+#include "control/duration.h"
 #include "control/tree.h"
 
 namespace graft::control {
@@ -8,6 +9,17 @@ namespace graft::control {
 namespace {
 
 constexpr unsigned kAddressDigits = 16;
+constexpr u64 kSecond = 1'000'000'000;
+constexpr std::string_view kOneOrDeadline = "1, or 1 deadline=TIME";
+
+// "1", perhaps with " deadline=TIME" behind it; no deadline is 0.
+std::optional<u64> deadline_of(std::string_view text) {
+    constexpr std::string_view kStart = "1 deadline=";
+    if (text == "1") return u64{0};
+    if (!text.starts_with(kStart)) return std::nullopt;
+    text.remove_prefix(kStart.size());
+    return parse_duration(text);
+}
 
 std::unexpected<ControlError> refuse_value(std::string_view name, std::string_view text, std::string_view allowed) {
     return refuse(ErrorNumber::invalid, name, " can't be set to '", text, "', only to ", allowed);
@@ -40,14 +52,28 @@ std::string_view name_of(patch::Reference::Kind kind) {
 // ---- Writing
 
 ControlResult<void> ControlTree::write_value(Node node, std::string_view text) {
+    if (node.kind == NodeKind::lingering_patch) {
+        if (text != "1") return refuse_value("a lingering patch", text, "1");
+        system_.search_lingering();
+        return {};
+    }
     if (node.kind != NodeKind::patch_attribute) return refuse(ErrorNumber::no_access, "the file can't be written");
     switch (static_cast<PatchAttribute>(node.index)) {
         case PatchAttribute::enabled:
             if (text != "0") return refuse_value("enabled", text, "0");
-            return system_.unregister(node.id);
+            return system_.unregister(node.id, 0);
         case PatchAttribute::unregister:
-            if (text != "1") return refuse_value("unregister", text, "1");
-            return system_.unregister(node.id);
+            if (auto deadline = deadline_of(text)) return system_.unregister(node.id, *deadline);
+            return refuse_value("unregister", text, kOneOrDeadline);
+        case PatchAttribute::rollback:
+            if (auto deadline = deadline_of(text)) return system_.rollback(node.id, *deadline);
+            return refuse_value("rollback", text, kOneOrDeadline);
+        case PatchAttribute::commit:
+            if (text != "1") return refuse_value("commit", text, "1");
+            return system_.commit(node.id);
+        case PatchAttribute::force:
+            if (text != "1") return refuse_value("force", text, "1");
+            return system_.force(node.id);
         case PatchAttribute::transition:
             if (text != "0") return refuse_value("transition", text, "0");
             return system_.reverse(node.id);
@@ -169,7 +195,16 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                 case PatchAttribute::replaces:
                     out.append(patch.replaces);
                     break;
+                case PatchAttribute::probation:
+                    out.append((patch.probation_left_ns + kSecond - 1) / kSecond);
+                    break;
+                case PatchAttribute::dormant:
+                    out.append(patch.dormant);
+                    break;
                 case PatchAttribute::unregister:
+                case PatchAttribute::force:
+                case PatchAttribute::commit:
+                case PatchAttribute::rollback:
                 case PatchAttribute::blocking:
                 case PatchAttribute::states:
                     break;

@@ -1,5 +1,7 @@
 #include "control/uploads.h"
 
+#include "control/duration.h"
+
 namespace graft::control {
 
 namespace {
@@ -57,6 +59,11 @@ private:
 };
 
 bool set_option(std::string_view key, std::string_view value, LoadRequest& request) {
+    if (key == "probation" || key == "deadline") {
+        auto duration = parse_duration(value);
+        if (duration) (key == "probation" ? request.probation_ns : request.deadline_ns) = *duration;
+        return duration.has_value();
+    }
     if (key != "allow_endless" || (value != "0" && value != "1")) return false;
     request.allow_endless = value == "1";
     return true;

@@ -138,6 +138,8 @@ public:
     // Takes long: the lock is held only for its last part, and patches come and go meanwhile. When a search is under
     // way already, that one is repeated for the caller, who gets 0 at once.
     usize retry_lingering();
+    // Has the machine do that when it has a task for it, else does it.
+    void search_lingering();
 
     // Says what load() would do, and changes nothing.
     void plan(std::span<const std::byte> file, std::string_view name, const LoadOptions& options, PlanSink& sink);

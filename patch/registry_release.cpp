@@ -146,6 +146,11 @@ usize Registry::begin_search() {
     return count;
 }
 
+void Registry::search_lingering() {
+    MachineGuard guard(machine_);
+    request_search();
+}
+
 usize Registry::retry_lingering() {
     usize freed = 0;
     for (usize count = begin_search(); count != 0;) {

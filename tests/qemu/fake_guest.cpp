@@ -62,7 +62,7 @@ public:
         begin(id, "load-started");
         return {};
     }
-    ControlResult<void> unregister(u64 id) override {
+    ControlResult<void> unregister(u64 id, u64) override {
         FakePatch* patch = find(id);
         if (patch == nullptr) return refuse(ErrorNumber::gone, "the patch is gone");
         patch->enabled = false;
@@ -80,6 +80,10 @@ public:
         return {};
     }
 
+    ControlResult<void> rollback(u64 id, u64 deadline_ns) override { return base_.rollback(id, deadline_ns); }
+    ControlResult<void> commit(u64 id) override { return base_.commit(id); }
+    ControlResult<void> force(u64 id) override { return base_.force(id); }
+    void search_lingering() override {}
     void write_version(GrowingText& out) override { out.append("fake guest\n"); }
     void write_tainted(GrowingText& out) override { base_.write_tainted(out); }
     void write_symbols(GrowingText& out) override { base_.write_symbols(out); }

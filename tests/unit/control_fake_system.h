@@ -48,6 +48,8 @@ public:
     bool decide_later = false;            // loads and unloads wait until their outcome is put into `outcomes`
     std::map<u64, std::string> outcomes;  // by ticket: "" or why it was refused
     u64 last_ticket = 0;
+    LoadRequest last_load;  // without its name
+    u64 last_deadline_ns = 0;
 
     std::optional<ControlResult<void>> outcome(u64 ticket) override {
         auto at = outcomes.find(ticket);
@@ -150,16 +152,19 @@ public:
     ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) override {
         loads.push_back(std::string(request.name) + " " + std::to_string(file.size()) +
                         (request.allow_endless ? " allow_endless" : ""));
+        last_load = request;
+        last_load.name = {};
         loaded_bytes.assign(reinterpret_cast<const char*>(file.data()), file.size());
         if (decide_later) return later(++last_ticket);
         if (!refuse_load.empty()) return refuse(ErrorNumber::invalid, refuse_load);
         add_patch(std::string(request.name));
         return {};
     }
-    ControlResult<void> unregister(u64 id) override {
+    ControlResult<void> unregister(u64 id, u64 deadline_ns) override {
         FakePatch* patch = find(id);
         if (patch == nullptr) return refuse(ErrorNumber::gone, "the patch is gone");
         if (decide_later) return later(++last_ticket);
+        last_deadline_ns = deadline_ns;
         history.push_back("unloaded " + patch->name);
         std::erase_if(patches, [&](const FakePatch& other) { return other.id == id; });
         return {};
@@ -171,12 +176,25 @@ public:
         history.push_back("reversed " + patch->name);
         return {};
     }
+    ControlResult<void> rollback(u64 id, u64 deadline_ns) override {
+        last_deadline_ns = deadline_ns;
+        return note_request(id, "rolled back ");
+    }
+    ControlResult<void> commit(u64 id) override { return note_request(id, "committed "); }
+    ControlResult<void> force(u64 id) override { return note_request(id, "forced "); }
+    void search_lingering() override { history.emplace_back("searched"); }
     void plan(std::span<const std::byte> file, GrowingText& answer) override {
         answer.append("plan of ", file.size(), " bytes\n");
     }
     void note(std::string_view text) override { notes.emplace_back(text); }
 
 private:
+    ControlResult<void> note_request(u64 id, const char* what) {
+        FakePatch* patch = find(id);
+        if (patch == nullptr) return refuse(ErrorNumber::gone, "the patch is gone");
+        history.push_back(what + patch->name);
+        return {};
+    }
     FakePatch* find(u64 id) {
         for (FakePatch& patch : patches) {
             if (patch.id == id) return &patch;

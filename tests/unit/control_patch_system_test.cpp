@@ -36,8 +36,9 @@ protected:
         client.attach();
     }
 
-    std::string file(const std::string& name, std::initializer_list<const char*> replaced) {
+    std::string file(const std::string& name, std::initializer_list<const char*> replaced, const char* set = "") {
         sim::PatchBuilder builder(image, name);
+        builder.set = set;
         for (auto* function : replaced) builder.replace(function);
         sim::Bytes bytes = builder.build();
         return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -77,6 +78,55 @@ TEST_F(PatchSystemTest, APatchComesAndGoes) {
     ASSERT_EQ(registry->complete(), patch::Completion::done);
     EXPECT_TRUE(client.list("livepatch").empty());
     EXPECT_EQ(client.try_call(np::Topen{5, np::kOpenRead}), "the patch is gone");
+}
+
+TEST_F(PatchSystemTest, ASuccessorOnProbationIsRolledBackAndCommitted) {
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    auto load_next = [&](const std::string& name) {
+        EXPECT_EQ(upload(name + ".opt", "probation=1m\ndeadline=2s\n"), "");
+        EXPECT_EQ(upload(name + ".klp", file(name, {"f0"}, "fix")), "");
+        EXPECT_NE(registry->transition()->deadline_ns, 0u);
+        EXPECT_EQ(client.cat("livepatch/fix/enabled"), "0\n");
+        EXPECT_EQ(client.cat("livepatch/fix/transition"), "1\n");
+        EXPECT_EQ(registry->complete(), patch::Completion::done);
+        EXPECT_EQ(client.list("livepatch"), std::vector<std::string>{name});
+        EXPECT_EQ(client.cat("livepatch/" + name + "/dormant"), "fix\n");
+        EXPECT_EQ(client.cat("livepatch/" + name + "/replaces"), "fix\n");
+        EXPECT_EQ(client.cat("livepatch/" + name + "/probation"), "60\n");
+    };
+    load_next("fix-2");
+    ASSERT_EQ(client.walk(5, "livepatch/fix-2/enabled"), "");
+    EXPECT_EQ(client.write_value("livepatch/fix-2/rollback", "1 deadline=5s"), "");
+    EXPECT_NE(registry->transition()->deadline_ns, 0u);
+    EXPECT_EQ(client.list("livepatch").size(), 2u);
+    ASSERT_EQ(registry->complete(), patch::Completion::done);
+    EXPECT_EQ(client.list("livepatch"), std::vector<std::string>{"fix"});
+    EXPECT_EQ(client.try_call(np::Topen{5, np::kOpenRead}), "the patch is gone");
+    EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
+    EXPECT_EQ(client.write_value("livepatch/fix/rollback", "1"), "fix: fix: the patch isn't on probation");
+    load_next("fix-3");
+    EXPECT_EQ(client.write_value("livepatch/fix-3/commit", "1"), "");
+    EXPECT_EQ(client.cat("livepatch/fix-3/dormant"), "\n");
+    EXPECT_EQ(client.cat("livepatch/fix-3/probation"), "0\n");
+}
+
+TEST_F(PatchSystemTest, BadDurationsAndValuesAreRefused) {
+    for (const char* value : {"", "1", "s", "0s", "1.5s", "1 s", "-1s", "366000h", "99999999999999999999s", "1d"}) {
+        ASSERT_EQ(upload("fix.opt", "deadline=" + std::string(value) + "\n"), "");
+        EXPECT_NE(upload("fix.klp", file("fix", {"f0"})), "") << value;
+    }
+    ASSERT_EQ(upload("fix.opt", "deadline=none\nprobation=250ms\n"), "");
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    EXPECT_EQ(registry->transition()->deadline_ns, 0u);
+    for (const char* value : {"0", "1 ", "1 deadline=", "1 deadline=x", "2"}) {
+        EXPECT_NE(client.write_value("livepatch/fix/unregister", value), "") << value;
+        EXPECT_NE(client.write_value("livepatch/fix/rollback", value), "") << value;
+        EXPECT_NE(client.write_value("livepatch/fix/force", value), "") << value;
+        EXPECT_NE(client.write_value("livepatch/fix/commit", value), "") << value;
+    }
+    EXPECT_EQ(client.write_value("livepatch/fix/force", "1"), "");
+    EXPECT_EQ(registry->taint().forced, 1u);
 }
 
 TEST_F(PatchSystemTest, HistoryTellsEachRecordOnce) {

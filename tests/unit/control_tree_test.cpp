@@ -62,8 +62,9 @@ TEST_F(TreeTest, Patches) {
     system.add_patch("fix");
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
     EXPECT_EQ(client.list("livepatch/fix"),
-              (Names{"enabled", "unregister", "transition", "set", "replaces", "version", "description", "fixes",
-                     "built_from", "built_with", "blocking", "states", "functions"}));
+              (Names{"enabled", "unregister", "transition", "force", "probation", "commit", "rollback", "dormant",
+                     "set", "replaces", "version", "description", "fixes", "built_from", "built_with", "blocking",
+                     "states", "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");
@@ -114,7 +115,8 @@ TEST_F(TreeTest, UnregisteringInThreeWays) {
 TEST_F(TreeTest, OtherValuesAreRefused) {
     system.add_patch("fix");
     EXPECT_EQ(client.write_value("livepatch/fix/enabled", "1"), "enabled can't be set to '1', only to 0");
-    EXPECT_EQ(client.write_value("livepatch/fix/unregister", "0"), "unregister can't be set to '0', only to 1");
+    EXPECT_EQ(client.write_value("livepatch/fix/unregister", "0"),
+              "unregister can't be set to '0', only to 1, or 1 deadline=TIME");
     EXPECT_EQ(client.write_value("livepatch/fix/transition", "x"), "transition can't be set to 'x', only to 0");
     EXPECT_EQ(client.write_value("livepatch/fix/transition", "0"), "fix is not in transition");
     EXPECT_EQ(system.patches.size(), 1u);

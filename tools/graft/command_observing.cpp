@@ -15,7 +15,12 @@ namespace {
 
 void write_patch(JsonWriter& json, const PatchState& patch) {
     json.field("name", patch.name).field("state", patch.state()).field("enabled", patch.enabled);
-    json.field("transition", patch.in_transition).field("set", patch.set).field("version", patch.version);
+    json.field("transition", patch.in_transition)
+        .field("set", patch.set)
+        .field("replaces", patch.replaces)
+        .field("dormant", patch.dormant)
+        .field("probation", patch.probation)
+        .field("version", patch.version);
     json.field("description", patch.description).field("fixes", patch.fixes);
     json.field("built_from", patch.built_from).field("built_with", patch.built_with);
 }
@@ -166,9 +171,15 @@ void write_details(JsonWriter& json, const PatchDetails& details) {
 void print_details(const PatchDetails& details) {
     const PatchState& patch = details.state;
     fmt::print("{}: {}\n", printable(patch.name), patch.state());
-    const std::pair<const char*, const std::string&> kTexts[] = {
-        {"set", patch.set},     {"version", patch.version},       {"description", patch.description},
-        {"fixes", patch.fixes}, {"built from", patch.built_from}, {"built with", patch.built_with}};
+    const std::pair<const char*, const std::string&> kTexts[] = {{"set", patch.set},
+                                                                 {"replaces", patch.replaces},
+                                                                 {"dormant", patch.dormant},
+                                                                 {"probation", patch.probation},
+                                                                 {"version", patch.version},
+                                                                 {"description", patch.description},
+                                                                 {"fixes", patch.fixes},
+                                                                 {"built from", patch.built_from},
+                                                                 {"built with", patch.built_with}};
     for (const auto& [name, text] : kTexts) {
         if (!text.empty()) fmt::print("  {:<12} {}\n", name, printable(text));
     }

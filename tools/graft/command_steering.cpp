@@ -1,7 +1,4 @@
-// load, plan, unload, reverse, wait: what changes the set of patches, and waiting for the end of it.
-//
-// Nothing is polled. Whoever will want the outcome reads /history to its end first, so that the record that names the
-// outcome cannot be missed, makes the change, and then waits for that record.
+// load, plan, unload, rollback, commit, reverse, force, wait: what changes the set of patches.
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -9,7 +6,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include "tools/graft/history.h"
+#include "tools/graft/awaiting.h"
 #include "tools/graft/json.h"
 #include "tools/graft/names.h"
 #include "tools/graft/session.h"
@@ -19,73 +16,6 @@
 namespace graft::tool {
 namespace {
 
-constexpr u64 kPatienceNs = 500'000'000;  // then a person is told what the transition waits for
-
-// What is printed about a change: each record as it comes, or all of them as one JSON document at the end.
-class Narrator {
-public:
-    explicit Narrator(const Globals& globals) : globals_(globals) { json_.begin_array(); }
-
-    void record(const HistoryRecord& record) {
-        if (globals_.json) record.write(json_);
-        if (globals_.json || globals_.quiet) return;
-        fmt::print("{}: {}\n", printable(record.patch), printable(record.sentence()));
-        std::fflush(stdout);
-    }
-    void finish() {
-        if (globals_.json) fmt::print("{}\n", json_.end().text());
-    }
-
-private:
-    const Globals& globals_;
-    JsonWriter json_;
-};
-
-enum class Wanted { loaded, unloaded, either };
-
-// One look at who holds the transition, for the person who waits.
-Outcome<void> show_blocking(NinepClient& client, const std::string& patch, StatusLine& status) {
-    auto values = GRAFT_TRY(client.read_attributes({"/livepatch/" + patch + "/blocking"}));
-    std::vector<std::string> lines = lines_of(values[0].value_or(""));
-    if (lines.empty()) {
-        status.show(fmt::format("{}: in transition", patch));
-        return {};
-    }
-    std::vector<std::string> columns = columns_of(lines[0]);
-    std::string first =
-        columns.size() > 2 ? fmt::format("{} ({}) in {}", columns[0], columns[1], columns[2]) : lines[0];
-    status.show(printable(fmt::format("{}: waits for {} task{}: {}{}", patch, lines.size(),
-                                      lines.size() == 1 ? "" : "s", first, lines.size() == 1 ? "" : ", …")));
-    return {};
-}
-
-Outcome<void> await_outcome(NinepClient& client, Follower& history, const std::string& patch, Wanted wanted,
-                            const Globals& globals) {
-    Narrator narrator(globals);
-    StatusLine status(!globals.quiet && !globals.json);
-    u64 patience = now_ns() + kPatienceNs;
-    for (;;) {
-        std::optional<std::string> line = GRAFT_TRY(history.next(patience));
-        if (!line) {
-            patience = 0;
-            GRAFT_CHECK(show_blocking(client, patch, status));
-            continue;
-        }
-        HistoryRecord record = parse_record(*line);
-        if (record.patch != patch) continue;
-        narrator.record(record);
-        if (record.event == "stuck") {
-            narrator.finish();
-            return refused(fmt::format("{}: {}", patch, printable(record.sentence())));
-        }
-        if (record.event != "loaded" && record.event != "unloaded") continue;
-        narrator.finish();
-        bool as_wanted = wanted == Wanted::either || record.event == (wanted == Wanted::loaded ? "loaded" : "unloaded");
-        if (as_wanted) return {};
-        return refused(fmt::format("{}: the transition was reversed: now {}", patch, record.event));
-    }
-}
-
 // ---- load -----------------------------------------------------------------------------------------------------------
 
 struct LoadRequest {
@@ -93,7 +23,35 @@ struct LoadRequest {
     std::string name;
     bool no_wait = false;
     bool allow_endless = false;
+    std::string deadline = "30s";
+    std::string probation = "none";
 };
+
+// As the guest takes it: a whole number with a unit, or "none".
+std::string guest_duration(const std::string& text) {
+    if (text == "none") return text;
+    auto duration = parse_duration(text);
+    return fmt::format("{}ms", duration ? duration->count() : 0);
+}
+
+std::string check_duration_or_none(const std::string& text) {
+    if (text == "none") return {};
+    auto duration = parse_duration(text);
+    if (duration && duration->count() > 0) return {};
+    return text + ": neither a duration nor none";
+}
+
+void add_duration(CLI::App& command, const char* name, std::string& into, const char* description) {
+    command.add_option(name, into, description)->type_name("T|none")->check(check_duration_or_none);
+}
+
+std::string options_of(const LoadRequest& request) {
+    std::string options;
+    if (request.allow_endless) options += "allow_endless=1\n";
+    if (request.deadline != "none") options += fmt::format("deadline={}\n", guest_duration(request.deadline));
+    if (request.probation != "none") options += fmt::format("probation={}\n", guest_duration(request.probation));
+    return options;
+}
 
 // As it was said, else as the patch calls itself, else as the file is called: what isn't a patch is sent all the same,
 // and refused by the guest with its reason.
@@ -112,14 +70,9 @@ Outcome<void> load(const LoadRequest& request, const Globals& globals) {
         return nothing_to_do(fmt::format("{}: a patch of this name is registered already", name));
 
     std::unique_ptr<Follower> history;
-    if (!request.no_wait) {
-        history = GRAFT_TRY(Follower::open(*client, "/history"));
-        (void)GRAFT_TRY(history->catch_up());
-    }
-    if (request.allow_endless) {
-        std::string_view option = "allow_endless=1\n";
-        GRAFT_CHECK(client->write_file(fmt::format("/livepatch/{}.opt", name), std::as_bytes(std::span(option))));
-    }
+    if (!request.no_wait) history = GRAFT_TRY(follow_history(*client));
+    if (std::string options = options_of(request); !options.empty())
+        GRAFT_CHECK(client->write_file(fmt::format("/livepatch/{}.opt", name), std::as_bytes(std::span(options))));
     {
         ProgressBar bar("sending " + name, !globals.quiet && !globals.json);
         GRAFT_CHECK(
@@ -137,6 +90,10 @@ void define_load(CLI::App& app, CommandLine& line) {
     command->add_option("--name", request->name, "Register it under this name; default: its own")->type_name("NAME");
     command->add_flag("--no-wait", request->no_wait, "Return as soon as the transition has started");
     command->add_flag("--allow-endless", request->allow_endless, "Accept functions that never return");
+    add_duration(*command, "--deadline", request->deadline,
+                 "Turn round by itself what hasn't ended by then, exit code 5; default: 30s");
+    add_duration(*command, "--probation", request->probation,
+                 "Keep what it replaces, for so long, to be gone back to; default: none");
     command->callback(
         [&line, request] { line.action = [request](const Globals& globals) { return load(*request, globals); }; });
 }
@@ -147,6 +104,7 @@ void define_load(CLI::App& app, CommandLine& line) {
 const std::vector<std::string>& plan_columns(const std::string& kind) {
     static const std::map<std::string, std::vector<std::string>> kColumns = {
         {"patch", {"name", "set", "version", "description"}},
+        {"replaces", {"patch"}},
         {"memory", {"bytes"}},
         {"function", {"name", "address", "old_size", "new_size"}},
         {"hold", {"name", "address", "size"}},
@@ -169,6 +127,7 @@ std::string plan_sentence(const std::vector<std::string>& columns) {
     auto column = [&](usize index) { return index < columns.size() ? columns[index] : std::string(); };
     const std::string& kind = columns[0];
     if (kind == "patch") return fmt::format("patch {}, set {}: {}", column(1), column(2), column(4));
+    if (kind == "replaces") return "  takes the place of " + column(1);
     if (kind == "memory") return fmt::format("  takes {} bytes", column(1));
     if (kind == "function")
         return fmt::format("  replaces {} at {}: {} bytes -> {}", readable_name(column(1)), column(2), column(3),
@@ -212,20 +171,28 @@ void define_plan(CLI::App& app, CommandLine& line) {
     command->callback([&line, file] { line.action = [file](const Globals& globals) { return plan(*file, globals); }; });
 }
 
-// ---- unload, reverse, wait ------------------------------------------------------------------------------------------
+// ---- steering -------------------------------------------------------------------------------------------------------
 
 struct SteerRequest {
     std::string patch;
     bool no_wait = false;
+    std::string deadline = "none";
+
+    // What is written to an attribute that takes a deadline.
+    std::string one() const {
+        return deadline == "none" ? "1\n" : fmt::format("1 deadline={}\n", guest_duration(deadline));
+    }
 };
+
+Outcome<void> write_attribute(NinepClient& client, const std::string& patch, const char* name, std::string_view value) {
+    return client.write_file(fmt::format("/livepatch/{}/{}", patch, name), std::as_bytes(std::span(value)));
+}
 
 // Writes `value` to an attribute of the patch and waits for the transition's end.
 Outcome<void> steer(NinepClient& client, const SteerRequest& request, const char* attribute_name,
                     std::string_view value, Wanted wanted, const Globals& globals) {
-    std::unique_ptr<Follower> history = GRAFT_TRY(Follower::open(client, "/history"));
-    (void)GRAFT_TRY(history->catch_up());
-    GRAFT_CHECK(client.write_file(fmt::format("/livepatch/{}/{}", request.patch, attribute_name),
-                                  std::as_bytes(std::span(value))));
+    std::unique_ptr<Follower> history = GRAFT_TRY(follow_history(client));
+    GRAFT_CHECK(write_attribute(client, request.patch, attribute_name, value));
     if (request.no_wait) return {};
     return await_outcome(client, *history, request.patch, wanted, globals);
 }
@@ -242,43 +209,117 @@ Outcome<void> unload(const SteerRequest& request, const Globals& globals) {
     if (patch.in_transition && !patch.enabled) {
         if (request.no_wait) return nothing_to_do(fmt::format("{}: is being unloaded already", request.patch));
     }
-    return steer(*client, request, "unregister", "1\n", Wanted::unloaded, globals);
+    return steer(*client, request, "unregister", request.one(), Wanted::unloaded, globals);
+}
+
+Outcome<void> rollback(const SteerRequest& request, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    (void)GRAFT_TRY(find_patch(*client, request.patch));
+    return steer(*client, request, "rollback", request.one(), Wanted::rolled_back, globals);
+}
+
+Outcome<void> commit(const SteerRequest& request, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    (void)GRAFT_TRY(find_patch(*client, request.patch));
+    return write_attribute(*client, request.patch, "commit", "1\n");
+}
+
+// The patch whose name the transition's records bear: of two neighbours of a set the newer one.
+Outcome<PatchState> subject_of(NinepClient& client, const PatchState& patch) {
+    for (const PatchState& other : GRAFT_TRY(read_patches(client))) {
+        if (other.in_transition && other.replaces == patch.name) return other;
+    }
+    return patch;
+}
+
+// The same for a patch that was named; nothing to do when no transition of its runs.
+Outcome<PatchState> subject_in_transition(NinepClient& client, const std::string& name) {
+    PatchState patch = GRAFT_TRY(find_patch(client, name));
+    if (!patch.in_transition) return nothing_to_do(fmt::format("{}: no transition runs", name));
+    return subject_of(client, patch);
 }
 
 Outcome<void> reverse(const SteerRequest& request, const Globals& globals) {
     auto client = GRAFT_TRY(attach(globals));
-    PatchState patch = GRAFT_TRY(find_patch(*client, request.patch));
-    if (!patch.in_transition) return nothing_to_do(fmt::format("{}: no transition runs", request.patch));
-    return steer(*client, request, "transition", "0\n", patch.enabled ? Wanted::unloaded : Wanted::loaded, globals);
+    PatchState patch = GRAFT_TRY(subject_in_transition(*client, request.patch));
+    SteerRequest subject{.patch = patch.name, .no_wait = request.no_wait};
+    return steer(*client, subject, "transition", "0\n", patch.enabled ? Wanted::out_of_force : Wanted::loaded, globals);
+}
+
+Outcome<void> force(const SteerRequest& request, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    PatchState patch = GRAFT_TRY(subject_in_transition(*client, request.patch));
+    SteerRequest subject{.patch = patch.name, .no_wait = request.no_wait};
+    return steer(*client, subject, "force", "1\n", Wanted::any, globals);
 }
 
 // The patch whose transition is to be waited for: the named one, or the only one that is in transition.
 Outcome<std::string> patch_in_transition(NinepClient& client, const std::string& name) {
     if (!name.empty()) {
         PatchState patch = GRAFT_TRY(find_patch(client, name));
-        return patch.in_transition ? name : std::string();
+        if (!patch.in_transition) return std::string();
+        return GRAFT_TRY(subject_of(client, patch)).name;
     }
     for (const PatchState& patch : GRAFT_TRY(read_patches(client))) {
-        if (patch.in_transition) return patch.name;
+        if (patch.in_transition) return GRAFT_TRY(subject_of(client, patch)).name;
     }
     return std::string();
 }
 
 Outcome<void> wait(const SteerRequest& request, const Globals& globals) {
     auto client = GRAFT_TRY(attach(globals));
-    std::unique_ptr<Follower> history = GRAFT_TRY(Follower::open(*client, "/history"));
-    (void)GRAFT_TRY(history->catch_up());
+    std::unique_ptr<Follower> history = GRAFT_TRY(follow_history(*client));
     std::string name = GRAFT_TRY(patch_in_transition(*client, request.patch));
     if (name.empty()) return {};
-    return await_outcome(*client, *history, name, Wanted::either, globals);
+    return await_outcome(*client, *history, name, Wanted::any, globals);
 }
 
-void define_steering(CLI::App& app, CommandLine& line, const char* name, const char* description, bool patch_required,
-                     bool has_no_wait, Outcome<void> (*action)(const SteerRequest&, const Globals&)) {
+struct Steering {
+    const char* name;
+    const char* description;
+    Outcome<void> (*action)(const SteerRequest&, const Globals&);
+    bool needs_patch = true;
+    bool has_no_wait = true;
+    bool has_deadline = false;
+};
+
+constexpr Steering kSteering[] = {
+    {.name = "unload",
+     .description = "Unregister a patch and wait until every task has left it",
+     .action = unload,
+     .has_deadline = true},
+    {.name = "rollback",
+     .description = "Go back from a patch on probation to what it replaced, and wait for the end",
+     .action = rollback,
+     .has_deadline = true},
+    {.name = "commit",
+     .description = "End a patch's probation: what it replaced is let go",
+     .action = commit,
+     .has_no_wait = false},
+    {.name = "reverse",
+     .description = "Turn a patch's running transition round, and wait for its end",
+     .action = reverse},
+    {.name = "force",
+     .description =
+         "Move every task that a patch's transition waits for, whatever it is in; taints the system for good",
+     .action = force},
+    {.name = "wait",
+     .description = "Wait for the end of a transition; without one, return at once",
+     .action = wait,
+     .needs_patch = false,
+     .has_no_wait = false},
+};
+
+void define_steering(CLI::App& app, CommandLine& line, const Steering& steering) {
     auto request = std::make_shared<SteerRequest>();
-    CLI::App* command = app.add_subcommand(name, description);
-    command->add_option("PATCH", request->patch, "The patch's name")->required(patch_required)->type_name("");
-    if (has_no_wait) command->add_flag("--no-wait", request->no_wait, "Return as soon as the transition has started");
+    CLI::App* command = app.add_subcommand(steering.name, steering.description);
+    command->add_option("PATCH", request->patch, "The patch's name")->required(steering.needs_patch)->type_name("");
+    if (steering.has_no_wait)
+        command->add_flag("--no-wait", request->no_wait, "Return as soon as the transition has started");
+    if (steering.has_deadline)
+        add_duration(*command, "--deadline", request->deadline,
+                     "Turn round by itself what hasn't ended by then, exit code 5; default: none");
+    auto action = steering.action;
     command->callback([&line, request, action] {
         line.action = [request, action](const Globals& globals) { return action(*request, globals); };
     });
@@ -289,12 +330,7 @@ void define_steering(CLI::App& app, CommandLine& line, const char* name, const c
 void define_patch_steering(CLI::App& app, CommandLine& line) {
     define_load(app, line);
     define_plan(app, line);
-    define_steering(app, line, "unload", "Unregister a patch and wait until every task has left it", true, true,
-                    unload);
-    define_steering(app, line, "reverse", "Turn a patch's running transition round, and wait for its end", true, true,
-                    reverse);
-    define_steering(app, line, "wait", "Wait for the end of a transition; without one, return at once", false, false,
-                    wait);
+    for (const Steering& steering : kSteering) define_steering(app, line, steering);
 }
 
 }  // namespace graft::tool

@@ -16,7 +16,7 @@ enum class ExitCode : int {
     usage = 2,          // the command line makes no sense
     nothing_to_do = 3,  // the system is already as it was asked to be
     no_connection = 4,  // nobody answers, the line went dead, or the guest restarted
-    timed_out = 5,      // --timeout passed first
+    timed_out = 5,      // --timeout passed first, or a transition's deadline did
 };
 
 struct Failure {

@@ -19,7 +19,7 @@ std::string take_column(std::string_view& line) {
 
 std::string moves_of(const HistoryRecord& record) {
     std::string text;
-    for (const char* cause : {"walk", "interrupt", "hook", "birth", "exit"}) {
+    for (const char* cause : {"walk", "interrupt", "hook", "birth", "exit", "force"}) {
         std::string count = record.field(cause);
         if (count.empty() || count == "0") continue;
         text += fmt::format("{}{} {}", text.empty() ? "" : ", ", cause, count);
@@ -37,13 +37,24 @@ std::string HistoryRecord::field(std::string_view name) const {
 }
 
 std::string HistoryRecord::sentence() const {
-    if (event == "loaded" || event == "unloaded") {
+    if (event == "loaded" || event == "unloaded" || event == "rolled-back") {
         std::string turns = field("turns");
         std::string reversed = turns.empty() || turns == "0" ? "" : fmt::format(" (reversed {} times)", turns);
         return fmt::format("{} in {} s{}; {}", event, field("seconds"), reversed, moves_of(*this));
     }
     if (event == "refused" || event == "stuck") return fmt::format("{}: {}", event, field("reason"));
+    if (event == "load-started" && !field("replaces").empty())
+        return fmt::format("load started: call sites are live, tasks move from {}", field("replaces"));
     if (event == "load-started") return "load started: call sites are live, tasks move";
+    if (event == "rollback-started") return "rollback started: tasks move back";
+    if (event == "expired") return fmt::format("deadline passed, {} tasks hadn't moved: reversed", field("tasks"));
+    if (event == "held")
+        return fmt::format("held by task {} ({}) in {}", field("task"), field("name"), field("function"));
+    if (event == "forced") return fmt::format("forced: {} tasks moved whatever they were in", field("tasks"));
+    if (event == "replaced") return fmt::format("replaced by {}", field("by"));
+    if (event == "dormant") return fmt::format("replaced by {}, and kept to be gone back to", field("by"));
+    if (event == "committed") return "committed: its probation is over";
+    if (event == "withdrawn") return fmt::format("withdrawn: {}", field("reason"));
     if (event == "unload-started") return "unload started: tasks move back";
     if (event == "turned") return "reversed: the transition goes the other way";
     if (event == "lingers")

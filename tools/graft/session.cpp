@@ -53,8 +53,8 @@ Outcome<std::vector<std::string>> patch_names(NinepClient& client) {
 }
 
 Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::vector<std::string>& names) {
-    constexpr const char* kAttributes[] = {"enabled",     "transition", "set",        "version",
-                                           "description", "fixes",      "built_from", "built_with"};
+    constexpr const char* kAttributes[] = {"enabled",    "transition", "set",      "version", "description", "fixes",
+                                           "built_from", "built_with", "replaces", "dormant", "probation"};
     std::vector<std::string> paths;
     for (const std::string& name : names) {
         for (const char* each : kAttributes) paths.push_back(fmt::format("/livepatch/{}/{}", name, each));
@@ -72,7 +72,10 @@ Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::ve
                            .built_from = attribute(value[6]),
                            .built_with = attribute(value[7]),
                            .enabled = attribute(value[0]) == "1",
-                           .in_transition = attribute(value[1]) == "1"});
+                           .in_transition = attribute(value[1]) == "1",
+                           .replaces = attribute(value[8]),
+                           .dormant = attribute(value[9]),
+                           .probation = attribute(value[10])});
     }
     return patches;
 }

@@ -23,6 +23,8 @@ struct PatchState {
     std::string name, set, version, description, fixes, built_from, built_with;
     bool enabled = false;
     bool in_transition = false;
+    std::string replaces, dormant;
+    std::string probation;  // seconds left
 
     // "enabled", "loading", "unloading"
     std::string state() const;
