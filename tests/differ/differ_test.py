@@ -13,7 +13,8 @@ Each folder of tests/differ/cases is a case: sources that differ by `#ifdef PATC
   constructors N          the patch's .init_array has N entries
   aligned N               some data section of the patch has this alignment
 When something is refused, only refusals have to be exact.
-A file added.* exists in the patched tree only, not_reached.* isn't part of the request. All cases are one image.
+A file added.* exists in the patched tree only, not_reached.* isn't part of the request, first.* is linked before all
+others. All cases are one image.
 """
 import json
 import re
@@ -47,6 +48,7 @@ class Image:
         self.elf, self.map = WORK / "image.elf", WORK / "map"
         sources = sorted(path for path in CASES.glob("*/*.c*"))
         self.linked = [path for path in sources if not path.name.startswith("added.")]
+        self.linked.sort(key=lambda path: not path.name.startswith("first."))
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda job: self.compile(*job), [(path, False) for path in self.linked] +
                           [(path, True) for path in sources if not path.name.startswith("not_reached.")]))
