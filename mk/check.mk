@@ -54,7 +54,7 @@ build/compile_commands.json build/clang/compile_commands.json &: build/image/fla
 
 # ---- measuring targets ----------------------------------------------------------------------------------------------
 
-.PHONY: patchable unwind sim torture model fuzz link corpus selfpatch bench
+.PHONY: patchable unwind sim torture lifecycle model fuzz link corpus selfpatch bench
 
 patchable: $(IMAGE) build/tools/imagetables  ## which functions can't be patched, and why
 	@build/tools/imagetables patchable $<
@@ -73,6 +73,15 @@ SEED ?=
 torture: build/test-torture.elf build/test-torture/patches/pair.klp build/graft  ## load, unload, reverse under busy tasks (CYCLES SMP SEED)
 	@$(MEASURE) torture build/graft --timeout 14400 run $< --smp $(SMP) --module $(word 2,$^) \
 	    --append "$(QUIET_IMAGE) patches=manual cycles=$(CYCLES) seed=$(or $(SEED),$$RANDOM)"
+
+OPS ?= 10000
+# In the order of tests/guest/lifecycle/world.h.
+LIFECYCLE_PATCHES := $(patsubst %,build/test-lifecycle/patches/%.klp,pair-1 pair-2 pair-3 pair-4 solo-1 solo-2 tally refusing clash foreign forever)
+build/test-lifecycle/patches/all: $(LIFECYCLE_PATCHES)
+	@cat $^ >$@
+lifecycle: build/test-lifecycle.elf build/test-lifecycle/patches/all build/graft  ## all that a patch can go through, at random, beside a model (OPS SMP SEED)
+	@$(MEASURE) lifecycle build/graft --timeout 14400 run $< --smp $(SMP) --module $(word 2,$^) \
+	    --append "$(QUIET_IMAGE) patches=manual ops=$(OPS) seed=$(or $(SEED),$$RANDOM)"
 
 MODEL_TASKS ?= 3
 model:  ## every state of the models of transitions and text writes, with SPIN (MODEL_TASKS)

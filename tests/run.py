@@ -26,7 +26,7 @@ GTEST_PLAN = re.compile(r"^\[=+\] Running (\d+) tests? from")
 GTEST = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ([\w/]+\.[\w/]+)(?: \(\d+ ms\))?$")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\0]")
 SHOWN_LINES = 60
-MEASURED = ("unwind", "torture", "bench", "corpus")
+MEASURED = ("unwind", "torture", "lifecycle", "bench", "corpus")
 
 
 class Suite:
@@ -93,6 +93,7 @@ def all_suites():
     suites += measured("selfpatch", "selfpatch", "tests/corpus/selfpatch.py", "COUNT=2 SEED=1", 600)
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
+    suites += measured("lifecycle", "lifecycle", "tests/guest/lifecycle", "OPS=60", 900)
     suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)
     suites += measured("bench transition", "bench PART=transition", "tests/guest/bench", "TASKS=8,64", 600)
     suites += measured("bench build", "bench PART=build", "tests/bench/bench_build.py", "ROUNDS=3 FULL=0", 600)

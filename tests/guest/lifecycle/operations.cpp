@@ -1,0 +1,273 @@
+// Operations that change something, or would if nobody took them back.
+#include "tests/guest/lifecycle/operations.h"
+
+namespace graft::lifecycle {
+
+namespace {
+
+constexpr u64 kTurnsWithinNs = 4'000'000;
+
+// Only the one that stays is left; so force moves nobody else.
+bool only_one_is_left(Lifecycle& life) {
+    auto running = life.registry.transition();
+    return running && running->tasks_to_move == 1;
+}
+
+// Any set for which `fits(set)`; nothing when there is none.
+template <typename Fits>
+std::optional<Set> pick_set(Lifecycle& life, Fits&& fits) {
+    u64 start = draw(life, kSetCount);
+    for (usize i = 0; i < kSetCount; ++i) {
+        auto set = static_cast<Set>((start + i) % kSetCount);
+        if (fits(life.model[set])) return set;
+    }
+    return std::nullopt;
+}
+
+bool make(Lifecycle& life, Change change) {
+    if (begin(life, change)) finish(life, change, true);
+    return true;
+}
+
+std::optional<Set> pick_bare(Lifecycle& life) {
+    return pick_set(life, [](const SetState& set) { return !set.top.is_there(); });
+}
+std::optional<Set> pick_replaceable(Lifecycle& life) {
+    return pick_set(life, [](const SetState& set) { return set.top.is_there() && !set.on_probation; });
+}
+std::optional<Set> pick_on_probation(Lifecycle& life) {
+    return pick_set(life, [](const SetState& set) { return set.on_probation; });
+}
+
+bool load(Lifecycle& life) {
+    auto set = pick_bare(life);
+    return set && make(life, pick_load(life, *set));
+}
+
+bool replace(Lifecycle& life) {
+    auto set = pick_replaceable(life);
+    return set && make(life, pick_load(life, *set));
+}
+
+bool unload(Lifecycle& life) {
+    auto set = pick_replaceable(life);
+    return set && make(life, unload_of(life, *set));
+}
+
+bool unload_on_probation(Lifecycle& life) {
+    auto set = pick_on_probation(life);
+    return set && make(life, unload_of(life, *set));
+}
+
+bool rollback(Lifecycle& life) {
+    auto set = pick_on_probation(life);
+    return set && make(life, rollback_of(life, *set));
+}
+
+bool commit(Lifecycle& life) {
+    auto set = pick_on_probation(life);
+    if (!set) return false;
+    auto done = life.registry.commit(life.model[*set].top.name.view());
+    if (!done) complain(life, "a commit was refused", done.error());
+    settle(life);
+    life.model.end_probation(*set);
+    check_all(life);
+    return true;
+}
+
+class ReadProbation final : public patch::PatchVisitor {
+public:
+    void patch(const patch::PatchView& view) override { on_probation = view.on_probation; }
+    bool on_probation = false;
+};
+
+// A probation ends by itself.
+bool expire_probation(Lifecycle& life) {
+    auto set = pick_set(life, [](const SetState& state) { return !state.on_probation; });
+    if (!set) return false;
+    Change change = pick_load(life, *set);
+    change.probation_ns = 1'000'000 + draw(life, 20'000'000);
+    if (!begin(life, change)) return true;
+    settle(life);
+    bool ended = eventually([&] {
+        ReadProbation probation;
+        return life.registry.visit_patch(change.name.view(), probation) && !probation.on_probation;
+    });
+    if (!ended) hang(life, "the end of a probation");
+    settle(life);
+    life.model.complete(change, true);
+    life.model.end_probation(*set);
+    check_all(life);
+    return true;
+}
+
+// One turn; true when it was made. `may_unregister`: a load's transition can't have ended meanwhile.
+bool turn(Lifecycle& life, const Change& change, bool may_unregister) {
+    if (may_unregister && change.kind == ChangeKind::load && one_in(life, 2))
+        return life.registry.unregister(change.name.view()).has_value();
+    return life.registry.reverse(change.name.view()).has_value();
+}
+
+// Turns round up to four times, at random moments.
+bool reverse(Lifecycle& life) {
+    Change change = pick_change(life);
+    auto place = place_of(life, change);
+    if (!place) return false;
+    bool held = !one_in(life, 3);
+    if (held) enter(*place);
+    bool forward = true;
+    if (begin(life, change)) {
+        for (u64 turns = 1 + draw(life, 4); turns > 0; --turns) {
+            if (!held || one_in(life, 2)) sleep_randomly(life, kTurnsWithinNs);
+            bool turned = turn(life, change, held && forward);
+            // Who stays is inside what was there before: the way forward can't have been ended.
+            require(life, turned || !held || !forward, "a held transition can't be reversed");
+            if (turned) forward = !forward;
+        }
+        if (held) leave();
+        finish(life, change, forward);
+    } else if (held) {
+        leave();
+    }
+    return true;
+}
+
+// A change that somebody holds for as long as he likes. `during` says whether it goes on, and whether the end comes
+// before he leaves.
+template <typename During>
+bool while_held(Lifecycle& life, Change change, u64 deadline_ns, During&& during) {
+    auto place = place_of(life, change);
+    if (!place) return false;
+    enter(*place);
+    if (!begin(life, change, deadline_ns)) {
+        leave();
+        return true;
+    }
+    bool left = false;
+    auto let_go = [&] {
+        if (!left) leave();
+        left = true;
+    };
+    bool forward = during(change, let_go);
+    finish(life, change, forward);
+    let_go();
+    return true;
+}
+
+// The one that stays goes on in what was there before, which therefore must not be freed.
+bool force(Lifecycle& life) {
+    return while_held(life, pick_change(life), 0, [&](const Change& change, auto&&) {
+        if (!eventually([&] { return only_one_is_left(life); })) hang(life, "all but one moving");
+        auto forced = life.registry.force(change.name.view());
+        if (!forced) complain(life, "force was refused", forced.error());
+        ++life.forced;
+        return true;
+    });
+}
+
+bool deadline(Lifecycle& life) {
+    u64 after = 1'000'000 + draw(life, 20'000'000);
+    return while_held(life, pick_change(life), after, [&](const Change&, auto&&) { return false; });
+}
+
+bool deadline_of_long(Lifecycle& life) {
+    return while_held(life, pick_change(life), kLongNs, [&](const Change&, auto&& let_go) {
+        sleep_randomly(life, kTurnsWithinNs);
+        let_go();
+        return true;
+    });
+}
+
+// The system goes back by itself: from a probation, and from a load that is under way.
+bool withdraw(Lifecycle& life) {
+    auto set = pick_on_probation(life);
+    if (!set) return false;
+    Change change = rollback_of(life, *set);
+    allow_both(life, change);
+    require(life, life.registry.withdraw(change.name.view(), "test"), "can't be withdrawn", change.name.view());
+    finish(life, change, true);
+    return true;
+}
+
+bool withdraw_load(Lifecycle& life) {
+    Change change = pick_change(life);
+    if (change.kind != ChangeKind::load) return false;
+    return while_held(life, change, 0, [&](const Change& running, auto&&) {
+        require(life, life.registry.withdraw(running.name.view(), "test"), "can't be withdrawn", running.name.view());
+        return false;
+    });
+}
+
+// While another set's transition runs: then it is the next one, and comes by itself.
+bool withdraw_later(Lifecycle& life) {
+    auto set = pick_on_probation(life);
+    Change other = pick_change(life);
+    auto place = place_of(life, other);
+    if (!set || other.set == *set || !place) return false;
+    Change change = rollback_of(life, *set);
+    enter(*place);
+    if (begin(life, other)) {
+        allow_both(life, change);
+        require(life, life.registry.withdraw(change.name.view(), "test"), "can't be withdrawn", change.name.view());
+        auto committed = life.registry.commit(change.name.view());
+        require(life, !committed && committed.error().code == patch::RefusalCode::rollback_due,
+                "a commit before a rollback that is due");
+    }
+    leave();
+    bool ended = eventually([&] {
+        ReadProbation probation;
+        return !life.registry.visit_patch(change.name.view(), probation) && life.registry.is_idle();
+    });
+    if (!ended) hang(life, "a rollback that is due");
+    life.model.complete(other, true);
+    life.model.complete(change, true);
+    check_all(life);
+    return true;
+}
+
+// A load is taken back while its pre_patch runs; meanwhile nothing else is let in.
+bool cancel(Lifecycle& life) {
+    Change change = pick_change(life);
+    u64 state = state_of(change.incoming.file);
+    if (state == 0 || state == state_of(life.model[change.set].top.file)) return false;
+    hold_pre_patch();
+    u64 ticket = 0;
+    auto asked = request(life, change, 0, ticket);
+    if (!asked) complain(life, "a load was refused", asked.error());
+    if (!eventually(is_in_pre_patch)) hang(life, "pre_patch");
+    auto refused = life.registry.load(file_of(File::refusing), new_name(life).view(), {});
+    require(life, !refused && refused.error().code == patch::RefusalCode::callback_running, "a load during a callback");
+    auto reversed = life.registry.reverse(change.name.view());
+    if (!reversed) complain(life, "can't be taken back", reversed.error());
+    release_pre_patch();
+    auto outcome = decided(life, ticket);
+    require(life, !outcome && outcome.error().code == patch::RefusalCode::cancelled, "a load that was taken back");
+    finish(life, change, false);
+    return true;
+}
+
+constexpr Operation kChanges[] = {
+    {"load", load},
+    {"replace", replace},
+    {"unload", unload},
+    {"unload-on-probation", unload_on_probation},
+    {"rollback", rollback},
+    {"commit", commit},
+    {"probation-expired", expire_probation},
+    {"reverse", reverse},
+    {"force", force},
+    {"deadline-expired", deadline},
+    {"deadline-kept", deadline_of_long},
+    {"withdraw-probation", withdraw},
+    {"withdraw-load", withdraw_load},
+    {"withdraw-later", withdraw_later},
+    {"cancel-in-pre-patch", cancel},
+};
+
+}  // namespace
+
+std::span<const Operation> changes() {
+    return kChanges;
+}
+
+}  // namespace graft::lifecycle
