@@ -93,7 +93,7 @@ def all_suites():
     suites += measured("selfpatch", "selfpatch", "tests/corpus/selfpatch.py", "COUNT=2 SEED=1", 600)
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
-    suites += measured("lifecycle", "lifecycle", "tests/guest/lifecycle", "OPS=60", 900)
+    suites += measured("lifecycle", "lifecycle", "tests/guest/lifecycle", "OPS=100", 900)
     suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)
     suites += measured("bench transition", "bench PART=transition", "tests/guest/bench", "TASKS=8,64", 600)
     suites += measured("bench build", "bench PART=build", "tests/bench/bench_build.py", "ROUNDS=3 FULL=0", 600)

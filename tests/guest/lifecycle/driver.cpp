@@ -15,10 +15,6 @@ std::optional<Place> place_of(Set set) {
     return std::nullopt;
 }
 
-bool has_functions(File file) {
-    return file >= File::pair_1 && file <= File::solo_2 && file != File::pair_4;
-}
-
 File any_file(Lifecycle& life, Set set, File top) {
     switch (set) {
         case Set::pair: {
@@ -29,11 +25,27 @@ File any_file(Lifecycle& life, Set set, File top) {
             return is_older ? File::pair_2 : file;
         }
         case Set::solo:
-            return one_in(life, 2) ? File::solo_1 : File::solo_2;
+            if (one_in(life, 4)) return top == File::none ? File::solo_2 : top;
+            return top == File::solo_1 ? File::solo_2 : File::solo_1;
         case Set::tally:
             return File::tally;
     }
     return File::none;
+}
+
+void note_situations(Lifecycle& life, const Change& change) {
+    File from = life.model[change.set].top.file;
+    File to = life.model.target(change).file;
+    if (from == File::none || to == File::none) return;
+    auto note = [&](Situation situation, bool is_so) {
+        life.situations[static_cast<usize>(situation)] += is_so ? 1 : 0;
+    };
+    bool is_rollback = change.kind == ChangeKind::rollback;
+    note(Situation::taken_over, state_of(from) != 0 && state_of(from) == state_of(to));
+    note(Situation::kept_dormant, from == File::solo_1 && to == File::solo_2 && change.probation_ns != 0);
+    note(Situation::found_again, from == File::solo_2 && to == File::solo_1 && is_rollback);
+    note(Situation::back_to_original,
+         (from == File::pair_1 || from == File::pair_2) && (to == File::pair_3 || to == File::pair_4));
 }
 
 }  // namespace
@@ -82,6 +94,10 @@ patch::Label<32> new_name(Lifecycle& life) {
     return name.view();
 }
 
+bool has_functions(File file) {
+    return file >= File::pair_1 && file <= File::solo_2 && file != File::pair_4;
+}
+
 Change load_of(Lifecycle& life, Set set, File file, u64 probation_ns) {
     patch::Label<32> name = new_name(life);
     return {.set = set,
@@ -105,7 +121,9 @@ Change pick_load(Lifecycle& life, Set set) {
 }
 
 Change pick_change(Lifecycle& life) {
-    auto set = static_cast<Set>(draw(life, kSetCount));
+    // The set that is nothing but a state has less to show.
+    constexpr Set kSets[] = {Set::pair, Set::pair, Set::solo, Set::solo, Set::tally};
+    Set set = kSets[draw(life, std::size(kSets))];
     const SetState& now = life.model[set];
     if (now.on_probation) return one_in(life, 2) ? unload_of(life, set) : rollback_of(life, set);
     if (now.top.is_there() && one_in(life, 3)) return unload_of(life, set);
@@ -168,6 +186,7 @@ void settle(Lifecycle& life) {
 
 void finish(Lifecycle& life, const Change& change, bool forward) {
     settle(life);
+    if (forward) note_situations(life, change);
     life.model.complete(change, forward);
     check_all(life);
 }

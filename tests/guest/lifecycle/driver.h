@@ -27,6 +27,17 @@ struct Footprint {
     bool operator==(const Footprint&) const = default;
 };
 
+// What changes that ended forward were, whatever operation made them.
+enum class Situation : u8 {
+    taken_over,        // both named the state
+    kept_dormant,      // a successor on probation undid the notes
+    found_again,       // a rollback brought them back
+    back_to_original,  // a successor left a function alone that its predecessor changed
+};
+inline constexpr usize kSituationCount = 4;
+inline constexpr std::string_view kSituationNames[kSituationCount] = {"state-taken-over", "notes-kept-dormant",
+                                                                      "notes-found-again", "function-left-alone"};
+
 struct Lifecycle {
     patch::Registry& registry;
     u64 random;
@@ -38,6 +49,7 @@ struct Lifecycle {
     u64 leaked = 0;
     bool hung = false;
     std::optional<Footprint> base{};
+    std::array<u64, kSituationCount> situations{};
 };
 
 inline constexpr u64 kHangNs = 120'000'000'000;  // a hang detector, not a performance target
@@ -82,6 +94,7 @@ Change load_of(Lifecycle& life, Set set, File file, u64 probation_ns = 0);
 Change unload_of(Lifecycle& life, Set set);
 Change rollback_of(Lifecycle& life, Set set);
 
+bool has_functions(File file);  // of those that belong to the sets
 // Where the change can be seen in calls; nothing when it changes no function.
 std::optional<Place> place_of(const Lifecycle& life, const Change& change);
 bool is_in_force(const Lifecycle& life, Set set);

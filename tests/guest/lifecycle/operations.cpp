@@ -49,6 +49,28 @@ bool replace(Lifecycle& life) {
     return set && make(life, pick_load(life, *set));
 }
 
+// Of the pair's functions one or both go back to the original.
+bool replace_leaving_alone(Lifecycle& life) {
+    const SetState& pair = life.model[Set::pair];
+    bool changes_both = pair.top.file == File::pair_1 || pair.top.file == File::pair_2;
+    if (!changes_both || pair.on_probation) return false;
+    File file = one_in(life, 2) ? File::pair_3 : File::pair_4;
+    return make(life, load_of(life, Set::pair, file, one_in(life, 2) ? kLongNs : 0));
+}
+
+// The notes' state is undone, and they stay for whoever goes back.
+bool replace_keeping_notes(Lifecycle& life) {
+    const SetState& solo = life.model[Set::solo];
+    return solo.top.file == File::solo_1 && !solo.on_probation &&
+           make(life, load_of(life, Set::solo, File::solo_2, kLongNs));
+}
+
+bool rollback_finding_notes(Lifecycle& life) {
+    const SetState& solo = life.model[Set::solo];
+    return solo.top.file == File::solo_2 && solo.dormant.file == File::solo_1 &&
+           make(life, rollback_of(life, Set::solo));
+}
+
 bool unload(Lifecycle& life) {
     auto set = pick_replaceable(life);
     return set && make(life, unload_of(life, *set));
@@ -154,15 +176,53 @@ bool while_held(Lifecycle& life, Change change, u64 deadline_ns, During&& during
     return true;
 }
 
+class FindLingering final : public patch::LingeringVisitor {
+public:
+    explicit FindLingering(std::string_view name) : name_(name) {}
+    void lingering(std::string_view patch, std::span<const patch::Reference>, u64 total) override {
+        if (patch != name_) return;
+        found = true;
+        references = total;
+    }
+    bool found = false;
+    u64 references = 0;  // when they were looked for last
+
+private:
+    std::string_view name_;
+};
+
+// Who is inside a patch that was left by force holds its memory: it lingers, however often it is searched for.
+void check_that_it_lingers(Lifecycle& life, const Loaded& left) {
+    bool lingers = true;
+    bool searched = eventually([&] {
+        FindLingering lingering(left.name.view());
+        life.registry.retry_lingering();
+        life.registry.visit_lingering(lingering);
+        lingers = lingering.found;
+        return !lingers || lingering.references != 0;
+    });
+    if (!searched) hang(life, "the search for what points into a patch");
+    require(life, lingers, "a patch was freed under a task", left.name.view());
+}
+
 // The one that stays goes on in what was there before, which therefore must not be freed.
 bool force(Lifecycle& life) {
-    return while_held(life, pick_change(life), 0, [&](const Change& change, auto&&) {
+    Change change = pick_change(life);
+    auto place = place_of(life, change);
+    if (!place) return false;
+    Loaded before = life.model[change.set].top;
+    enter(*place);
+    if (begin(life, change)) {
         if (!eventually([&] { return only_one_is_left(life); })) hang(life, "all but one moving");
         auto forced = life.registry.force(change.name.view());
         if (!forced) complain(life, "force was refused", forced.error());
         ++life.forced;
-        return true;
-    });
+        finish(life, change, true);
+        if (has_functions(before.file) && !life.model[change.set].dormant.is_there() && !life.hung)
+            check_that_it_lingers(life, before);
+    }
+    leave();
+    return true;
 }
 
 bool deadline(Lifecycle& life) {
@@ -249,9 +309,12 @@ bool cancel(Lifecycle& life) {
 constexpr Operation kChanges[] = {
     {"load", load},
     {"replace", replace},
+    {"replace-leaving-alone", replace_leaving_alone},
+    {"replace-keeping-notes", replace_keeping_notes},
     {"unload", unload},
     {"unload-on-probation", unload_on_probation},
     {"rollback", rollback},
+    {"rollback-finding-notes", rollback_finding_notes},
     {"commit", commit},
     {"probation-expired", expire_probation},
     {"reverse", reverse},
