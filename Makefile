@@ -1,6 +1,7 @@
 # Graft's build. `make help` lists the targets; everything is made under build/.
 #
 #   mk/flags.mk   how things are compiled, and why
+#   mk/sources.mk source packages of the distribution that the image is built with
 #   mk/image.mk   the images: objects, two links with the tables between, patches, ISO
 #   mk/host.mk    the host command, tools, unit tests, simulation, fuzzers
 #   mk/check.mk   tests, lint, measuring targets
@@ -51,6 +52,7 @@ endif
 endif
 
 include mk/flags.mk
+include mk/sources.mk
 -include $(wildcard base/module.mk formats/module.mk arch/module.mk arch/x86_64/module.mk patch/module.mk kernel/module.mk drivers/module.mk \
     control/module.mk boot/module.mk apps/*/module.mk tools/*/module.mk tests/*/module.mk tests/guest/*/module.mk)
 include mk/image.mk
@@ -61,7 +63,7 @@ include mk/check.mk
 
 all: $(IMAGE) build/$(APP_NAME).iso build/graft tools $(if $(filter demo,$(APP_NAME)),patches) build/compile_commands.json  ## image, ISO and host command of APP (default: demo)
 
-setup: ;  ## install the packages that are missing (asks for sudo if needed)
+setup: sources  ## install the packages that are missing (asks for sudo if needed), fetch sources
 
 iso: build/$(APP_NAME).iso  ## the bootable ISO, for BIOS and UEFI
 
@@ -71,11 +73,11 @@ run: $(IMAGE) build/graft  ## boot the image in QEMU, console on the terminal
 demo: build/demo.iso build/demo.elf build/graft  ## build, boot, patch the running system from a diff, unpatch
 	@tools/demo.sh
 
-patch: $(IMAGE) build/tools/mkpatch  ## a hand-made patch: SRC=file.cpp OUT=file.klp [APP=name] [SSE=1]
-	@test -n "$(SRC)" -a -n "$(OUT)" || { echo 'usage: make patch SRC=file.cpp OUT=file.klp [APP=name] [SSE=1]' >&2; exit 2; }
+patch: $(IMAGE) build/tools/mkpatch  ## a hand-made patch: SRC=file.cpp OUT=file.klp [APP=name] [SSE=1] [SIGN=file.key]
+	@test -n "$(SRC)" -a -n "$(OUT)" || { echo 'usage: make patch SRC=file.cpp OUT=file.klp [APP=name] [SSE=1] [SIGN=file.key]' >&2; exit 2; }
 	@mkdir -p build/$(APP_NAME)/patch $(dir $(OUT))
 	$(CXX) $(call patch_flags,$(SRC),$(SSE)) -c $(SRC) -o build/$(APP_NAME)/patch/$(notdir $(SRC)).o
-	build/tools/mkpatch --image $(IMAGE) build/$(APP_NAME)/patch/$(notdir $(SRC)).o -o $(OUT)
+	build/tools/mkpatch $(SIGN_OPTION) --image $(IMAGE) build/$(APP_NAME)/patch/$(notdir $(SRC)).o -o $(OUT)
 
 toolchain:  ## build the x86_64-elf cross toolchain into TOOLCHAIN_DIR
 	mk/toolchain.sh $(TOOLCHAIN_DIR)

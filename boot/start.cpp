@@ -17,12 +17,14 @@
 #include "control/control_service.h"
 #include "drivers/uart16550.h"
 #include "kernel/app.h"
+#include "kernel/boot_patches.h"
 #include "kernel/console.h"
 #include "kernel/log.h"
 #include "kernel/panic.h"
 #include "kernel/patch_service.h"
 #include "kernel/scheduler.h"
 #include "kernel/start.h"
+#include "kernel/trust.h"
 
 namespace graft::boot {
 
@@ -54,14 +56,22 @@ u32 start_other_processors() {
     return kernel::start_processors(std::span(others.data(), count), limit == 0 ? 1 : static_cast<u32>(limit));
 }
 
-// A module whose name ends in .klp is a patch; so is one without a name, since direct boot passes none.
+// A module whose name ends in .klp is a patch; so is one without a name, since direct boot passes none. What is lost
+// here can't be in force: where patches are required, the system doesn't start.
 void take_boot_patches() {
+    auto lost = [](std::string_view name, std::string_view reason) {
+        Text<256> text;
+        text.append("boot patch ", name, " refused: ", reason);
+        if (arguments.value("patches") == "required") kernel::panic(text.view());
+        kernel::log(kernel::LogLevel::error, text.view());
+    };
+    if (boot_info().entries_dropped && boot_info().module_count == kMaxModules)
+        lost("(unknown)", "the boot loader passed more modules than are kept");
     for (const Module& module : boot_info().module_list()) {
         std::string_view name = module.name.view();
         if (!name.empty() && !name.ends_with(".klp")) continue;
         auto* bytes = arch::direct_map(module.range.begin).as<const std::byte>();
-        if (!kernel::add_boot_patch(name, {bytes, module.range.size()}))
-            kernel::log_parts(kernel::LogLevel::error, "boot patch ", name, " refused: there are too many");
+        if (!kernel::add_boot_patch(name, {bytes, module.range.size()})) lost(name, "there are too many");
     }
 }
 
@@ -93,6 +103,7 @@ void start_control() {
     arguments.assign(boot_info().command_line.view());
     kernel::apply_command_line(arguments);
     tell_about_start(acpi_error);
+    kernel::announce_trust();
     kernel::start_tasks();
     start_console();
     kernel::start_patch_service();

@@ -8,6 +8,7 @@
 #include "kernel/patch_moves.h"
 #include "kernel/task_list.h"
 #include "kernel/task_view.h"
+#include "kernel/trust.h"
 
 namespace graft::control {
 
@@ -112,12 +113,19 @@ void KernelSystem::write_version(GrowingText& out) {
 }
 
 void KernelSystem::write_tainted(GrowingText& out) {
-    patch::TaintView taint = registry().taint();
-    if (taint.forced == 0) {
-        out.append("0\n");
-        return;
+    bool is_tainted = false;
+    for (usize index = 0; index < kernel::kTaintCount; ++index) {
+        auto taint = static_cast<kernel::Taint>(index);
+        if (!kernel::has_taint(taint)) continue;
+        is_tainted = true;
+        out.append(kernel::name_of(taint), '\t', kernel::describe(taint), '\n');
     }
-    out.append("forced: ", taint.forced, " transitions, the last one of ", taint.last_forced.view(), '\n');
+    if (patch::TaintView taint = registry().taint(); taint.forced != 0) {
+        is_tainted = true;
+        out.append("forced\t", taint.forced, " transitions were forced, the last one of ", taint.last_forced.view(),
+                   '\n');
+    }
+    if (!is_tainted) out.append("0\n");
 }
 
 // address, type, size, position, name
@@ -155,6 +163,7 @@ void KernelSystem::write_patch_metrics(GrowingText& out) {
     auto transition = registry().transition();
     append_metric(out, "graft_transition_running", transition ? 1 : 0);
     append_metric(out, "graft_transition_tasks_to_move", transition ? transition->tasks_to_move : 0);
+    append_metric(out, "graft_unauthenticated_refusals_total", registry().unauthenticated_refusals());
     u64 patches = 0;
     visit_patches([&](u64, const patch::PatchView& view) {
         ++patches;

@@ -61,6 +61,7 @@ enum class PatchAttribute : u16 {
     fixes,
     built_from,
     built_with,
+    signer,
     blocking,
     states,
 };
@@ -126,6 +127,7 @@ inline constexpr Entry kPatchEntries[] = {
     {"fixes", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::fixes), false, kReadOnly},
     {"built_from", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::built_from), false, kReadOnly},
     {"built_with", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::built_with), false, kReadOnly},
+    {"signer", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::signer), false, kReadOnly},
     {"blocking", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::blocking), false, kReadOnly},
     {"states", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::states), false, kReadOnly},
     {"functions", NodeKind::functions, 0, true, kFolder},

@@ -191,7 +191,9 @@ std::optional<ControlResult<void>> PatchSystem::outcome(u64 ticket) {
 
 ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const LoadRequest& request) {
     u64 ticket = 0;
-    patch::LoadOptions options{.allow_endless = request.allow_endless,
+    patch::LoadOptions options{.source = request.source,
+                               .allow_endless = request.allow_endless,
+                               .allow_downgrade = request.allow_downgrade,
                                .probation_ns = request.probation_ns,
                                .deadline_ns = request.deadline_ns};
     auto result = registry_.load(file, request.name, options, &ticket);
@@ -233,9 +235,9 @@ ControlResult<void> PatchSystem::force(u64 patch) {
     return ask(patch, [&](std::string_view name, u64*) { return registry_.force(name); });
 }
 
-void PatchSystem::plan(std::span<const std::byte> file, GrowingText& answer) {
+void PatchSystem::plan(std::span<const std::byte> file, patch::Source source, GrowingText& answer) {
     PlanRows rows(answer);
-    registry_.plan(file, {}, {}, rows);
+    registry_.plan(file, {}, {.source = source}, rows);
     if (!rows.is_refused()) answer.append("fits\n");
 }
 

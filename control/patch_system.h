@@ -28,7 +28,7 @@ public:
     ControlResult<void> commit(u64 patch) override;
     ControlResult<void> force(u64 patch) override;
     void search_lingering() override { registry_.search_lingering(); }
-    void plan(std::span<const std::byte> file, GrowingText& answer) override;
+    void plan(std::span<const std::byte> file, patch::Source source, GrowingText& answer) override;
 
 protected:
     ~PatchSystem() = default;

@@ -16,7 +16,11 @@ constexpr usize kMaxPerRound = 16 * 1024;
 }  // namespace
 
 SerialService::SerialService(ByteDevice& device, System& system, u32 epoch, const formats::LinkTimes& times)
-    : device_(device), system_(system), link_(formats::LinkRole::server, epoch, times), tree_(system), server_(tree_) {}
+    : device_(device),
+      system_(system),
+      link_(formats::LinkRole::server, epoch, times),
+      tree_(system, patch::Source::serial),
+      server_(tree_) {}
 
 Nanoseconds SerialService::service_round(Nanoseconds now) {
     bool has_more = take_from_device(now);

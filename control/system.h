@@ -36,8 +36,10 @@ struct TaskView {
 struct LoadRequest {
     std::string_view name;  // the patch's name
     bool allow_endless = false;
+    bool allow_downgrade = false;
     u64 probation_ns = 0;  // 0: none
     u64 deadline_ns = 0;   // 0: none
+    patch::Source source = patch::Source::network;
 };
 
 class System {
@@ -84,7 +86,7 @@ public:
     // Has it looked again for what points into lingering patches; the answer doesn't wait for it.
     virtual void search_lingering() = 0;
     // Says what load() would do. A patch that would be refused is an answer, not an error.
-    virtual void plan(std::span<const std::byte> file, GrowingText& answer) = 0;
+    virtual void plan(std::span<const std::byte> file, patch::Source source, GrowingText& answer) = 0;
 
     // A line for the log.
     virtual void note(std::string_view text) = 0;

@@ -21,8 +21,14 @@ inline constexpr usize kClientMemory = 2 * formats::kKlpMaxFile + 4 * 1024 * 102
 
 class ControlTree final : public Tree {
 public:
-    explicit ControlTree(System& system, usize client_memory = kClientMemory)
-        : system_(system), quota_(client_memory), uploads_(system, quota_), last_plan_(quota_) {}
+    // `source`: the way that the client comes, which decides how far its patches are trusted.
+    explicit ControlTree(System& system, patch::Source source = patch::Source::network,
+                         usize client_memory = kClientMemory)
+        : system_(system),
+          source_(source),
+          quota_(client_memory),
+          uploads_(system, source, quota_),
+          last_plan_(quota_) {}
 
     NodeId root() const override { return Node{NodeKind::root}.encode(); }
     NodeId parent(NodeId node) const override;
@@ -60,6 +66,7 @@ private:
     ControlResult<void> render_lingering(Node node, GrowingText& out);
 
     System& system_;
+    const patch::Source source_;
     Quota quota_;
     Uploads uploads_;
     ByteBuffer last_plan_;

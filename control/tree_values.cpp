@@ -85,7 +85,7 @@ ControlResult<void> ControlTree::write_value(Node node, std::string_view text) {
 ControlResult<void> ControlTree::make_plan(std::span<const std::byte> patch) {
     last_plan_.release();
     GrowingText answer(last_plan_);
-    system_.plan(patch, answer);
+    system_.plan(patch, source_, answer);
     if (answer.failed()) return refuse_memory();
     return {};
 }
@@ -191,6 +191,9 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                     break;
                 case PatchAttribute::built_with:
                     out.append(patch.built_with);
+                    break;
+                case PatchAttribute::signer:
+                    out.append(patch.signer);
                     break;
                 case PatchAttribute::replaces:
                     out.append(patch.replaces);

@@ -64,8 +64,11 @@ bool set_option(std::string_view key, std::string_view value, LoadRequest& reque
         if (duration) (key == "probation" ? request.probation_ns : request.deadline_ns) = *duration;
         return duration.has_value();
     }
-    if (key != "allow_endless" || (value != "0" && value != "1")) return false;
-    request.allow_endless = value == "1";
+    bool* option = key == "allow_endless"     ? &request.allow_endless
+                   : key == "allow_downgrade" ? &request.allow_downgrade
+                                              : nullptr;
+    if (option == nullptr || (value != "0" && value != "1")) return false;
+    *option = value == "1";
     return true;
 }
 
@@ -174,6 +177,7 @@ ControlResult<void> Uploads::finish(Upload& upload) {
 ControlResult<void> Uploads::load(Upload& upload) {
     LoadRequest request;
     request.name = upload.patch_name();
+    request.source = source_;
     auto result = take_options(request.name, request);
     if (result) result = system_.load(upload.bytes.view(), request);
     upload.bytes.release();

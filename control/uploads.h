@@ -47,7 +47,7 @@ struct Upload {
 
 class Uploads {
 public:
-    Uploads(System& system, Quota& quota) : system_(system), quota_(quota) {}
+    Uploads(System& system, patch::Source source, Quota& quota) : system_(system), source_(source), quota_(quota) {}
 
     ControlResult<u64> create(std::string_view file_name);
     // Null when it is gone.
@@ -75,6 +75,7 @@ private:
     ControlResult<void> take_options(std::string_view patch_name, LoadRequest& request);
 
     System& system_;
+    const patch::Source source_;
     Quota& quota_;
     std::array<std::unique_ptr<Upload>, kMaxUploads> uploads_;
     u64 last_id_ = 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "formats/version.h"
+
 namespace graft::formats {
 
 namespace {
@@ -216,7 +218,9 @@ KlpResult<void> KlpMetadata::take(const Record& record) {
             return {};
         }
         case KlpTag::version:
-            return take_text(record, version_, kKlpMaxText);
+            GRAFT_CHECK(take_text(record, version_, kKlpMaxText));
+            if (!parse_patch_version(version_)) return klp_error(Reason::bad_version, record.where);
+            return {};
         case KlpTag::description:
             return take_text(record, description_, kKlpMaxDescription);
         case KlpTag::fixes:

@@ -16,6 +16,7 @@
 #include "base/reader.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "formats/keys.h"
 
 namespace graft::formats {
 
@@ -40,12 +41,13 @@ inline constexpr usize kKlpMaxSymbolName = 1024;  // a linkage name
 inline constexpr std::array<u8, 8> kKlpMagic = {'G', 'R', 'A', 'F', 'T', 'K', 'L', 'P'};
 inline constexpr u32 kKlpEnvelopeVersion = 1;
 inline constexpr usize kKlpEnvelopeSize = 104;
+inline constexpr usize kKlpKeyIdOffset = 24;
 inline constexpr usize kKlpSignedEnvelopeBytes = 40;  // the envelope's part that the signature covers, after the object
 
 struct KlpEnvelope {
     u64 object_size = 0;
-    std::array<u8, 16> key_id{};
-    std::array<u8, 64> signature{};  // Ed25519 over object and first kKlpSignedEnvelopeBytes of the envelope
+    KeyId key_id{};
+    Signature signature{};  // Ed25519 over object and first kKlpSignedEnvelopeBytes of the envelope
 
     // Unsigned: key id and signature are all zeros.
     bool is_signed() const;
@@ -103,6 +105,7 @@ struct KlpError {
         truncated_record,  // a record that reaches past the end
         unknown_record,    // a critical record with an unknown tag
         bad_record,        // a payload that isn't what its tag says
+        bad_version,       // not one to four numbers with dots between
         bad_text,          // empty, too long, or with characters that aren't allowed
         repeated_record,   // more than one record where one is allowed
         missing_record,    // no name

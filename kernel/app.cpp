@@ -1,7 +1,8 @@
 #include "kernel/app.h"
 
 #include "base/assert.h"
-#include "kernel/patch_service.h"
+#include "kernel/boot_patches.h"
+#include "kernel/log.h"
 #include "kernel/power.h"
 #include "kernel/task.h"
 
@@ -11,21 +12,35 @@ namespace {
 
 constexpr usize kMainStackSize = 64 * 1024;
 
-void main_task(void* argument) {
-    auto& arguments = *static_cast<const CommandLine*>(argument);
-    if (arguments.value("patches") != "manual") load_boot_patches();
-    app_main(arguments);
-    if (arguments.flag("poweroff")) power_off();
+constinit const CommandLine* command_line = nullptr;  // constant after start_application()
+
+void main_task(void*) {
+    app_main(*command_line);
+    if (command_line->flag("poweroff")) power_off();
+}
+
+void create_main_task() {
+    TaskOptions options;
+    options.name = "main";
+    options.stack_size = kMainStackSize;
+    auto handle = create_task(main_task, nullptr, options);
+    GRAFT_ASSERT(handle);
+}
+
+BootPatchPolicy boot_patch_policy() {
+    auto value = command_line->value("patches");
+    if (!value) return BootPatchPolicy::apply;
+    if (*value == "manual") return BootPatchPolicy::manual;
+    if (*value == "required") return BootPatchPolicy::required;
+    log_parts(LogLevel::warning, "command line: patches=", *value, " is none of manual, required");
+    return BootPatchPolicy::apply;
 }
 
 }  // namespace
 
 void start_application(const CommandLine& arguments) {
-    TaskOptions options;
-    options.name = "main";
-    options.stack_size = kMainStackSize;
-    auto handle = create_task(main_task, const_cast<CommandLine*>(&arguments), options);
-    GRAFT_ASSERT(handle);
+    command_line = &arguments;
+    apply_boot_patches(boot_patch_policy(), create_main_task);
 }
 
 }  // namespace graft::kernel

@@ -18,7 +18,8 @@ void app_main(const graft::kernel::CommandLine& arguments);
 
 namespace graft::kernel {
 
-// Makes the task that runs app_main(). The command line must stay. Context: boot.
+// Makes the task that runs app_main(), once the boot patches are in force (kernel/boot_patches.h; `patches=manual` and
+// `patches=required` on the command line). The command line must stay. Context: boot.
 void start_application(const CommandLine& arguments);
 
 }  // namespace graft::kernel

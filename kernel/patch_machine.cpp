@@ -14,6 +14,7 @@
 #include "kernel/patch_memory.h"
 #include "kernel/patch_worker.h"
 #include "kernel/shadow.h"
+#include "kernel/trust.h"
 
 namespace graft::kernel {
 
@@ -130,6 +131,13 @@ std::optional<VirtAddr> PatchMachine::find_global(std::string_view name) const {
 
 bool PatchMachine::read_image(VirtAddr address, std::span<std::byte> bytes) const {
     return read_pristine_image(address, bytes);
+}
+
+std::span<const formats::TrustedKey> PatchMachine::trusted_keys() const {
+    return kernel::trusted_keys();
+}
+bool PatchMachine::accepts_unsigned(patch::Source source) const {
+    return source == patch::Source::serial && accepts_unsigned_on_serial();
 }
 
 patch::MachineResult<patch::PatchMemory> PatchMachine::reserve(const patch::MemoryRequest& request) {

@@ -29,6 +29,9 @@ public:
     std::optional<VirtAddr> find_global(std::string_view name) const override;
     bool read_image(VirtAddr address, std::span<std::byte> bytes) const override;
 
+    std::span<const formats::TrustedKey> trusted_keys() const override;
+    bool accepts_unsigned(patch::Source source) const override;
+
     patch::MachineResult<patch::PatchMemory> reserve(const patch::MemoryRequest& request) override;
     patch::MachineResult<void> seal(const patch::PatchMemory& memory) override;
     void release_memory(const patch::PatchMemory& memory) override;

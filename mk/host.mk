@@ -51,7 +51,7 @@ build/check/%.o: %
 
 SIM_OBJECTS := $(patsubst %,build/host/%.o,$(HOST_BASE) $(sort $(wildcard patch/*.cpp)) $(SIM_SOURCES) tests/sim/main.cpp)
 build/sim: $(SIM_OBJECTS)
-	$(call run,LINK,$@)$(HOST_CXX) $(HOST_FLAGS) $^ -o $@
+	$(call run,LINK,$@)$(HOST_CXX) $(HOST_FLAGS) $^ -lsodium -o $@
 
 # ---- fuzzers: tests/fuzz/NAME_fuzz.cpp, each with everything pure ----------------------------------------------------
 
@@ -60,7 +60,7 @@ FUZZ_OBJECTS := $(patsubst %,build/fuzzed/%.o,$(PURE_SOURCES) $(SIM_SOURCES))
 
 build/fuzz/%: build/fuzzed/tests/fuzz/%_fuzz.cpp.o build/fuzzed/pure.a
 	@mkdir -p $(@D)
-	$(call run,LINK,$@)$(CLANG) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) $^ -o $@
+	$(call run,LINK,$@)$(CLANG) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) $^ -lsodium -o $@
 build/fuzzed/pure.a: $(FUZZ_OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^

@@ -16,12 +16,20 @@ PERMANENT_SOURCES := $(filter arch/x86_64/permanent/%,$(KERNEL_SOURCES))
 # The linker keeps the first copy of an inline function: the floors' (general registers only) rather than an
 # application's, and one with a call site rather than permanent code's, where the check of the no-patch list names it.
 ORDERED_SOURCES := $(filter-out $(PERMANENT_SOURCES),$(KERNEL_SOURCES)) $(PERMANENT_SOURCES)
-KERNEL_OBJECTS := $(ORDERED_SOURCES:%=build/image/%.o)
+KERNEL_OBJECTS := $(ORDERED_SOURCES:%=build/image/%.o) $(SODIUM_OBJECTS) build/image/keys/trusted_keys.cpp.o
+
+# Whom an image trusts. KEYS: public key files, or folders of them; empty: nobody. UNSIGNED=serial: unsigned patches are
+# taken on the local serial line. SIGN: the secret key that made patches are signed with; empty: they stay unsigned.
+KEYS ?= keys/development.pub
+UNSIGNED ?=
+SIGN ?= keys/development.key
+SIGN_OPTION = $(if $(SIGN),--key $(SIGN))
+KEY_FILES := $(foreach place,$(KEYS),$(or $(wildcard $(place)/*.pub),$(place)))
 
 # $(call image_flags,SOURCE): what its place in the house asks for.
 image_flags = $(IMAGE_FLAGS) \
     $(if $(filter arch/x86_64/permanent/%,$1),$(KERNEL_FLAGS),$(SITE_FLAGS) \
-        $(if $(filter /% apps/% tests/guest/%,$1),$(APP_FLAGS),$(KERNEL_FLAGS))) $(flags.$1)
+        $(if $(filter /% apps/% tests/guest/%,$(filter-out $(SOURCES_DIR)/%,$1)),$(APP_FLAGS),$(KERNEL_FLAGS))) $(flags.$1)
 # $(call patch_flags,SOURCE,SSE): like the code that it replaces; SSE2 only when asked for, since kernel code must not.
 patch_flags = $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(if $2,$(APP_FLAGS),$(KERNEL_FLAGS)) $(flags.$1)
 DEPENDENCIES = -MMD -MP -MF $(@:.o=.d)
@@ -49,6 +57,13 @@ $1/%.S.o: $2%.S build/image/flags
 	$$(call run,AS,$$@)$$(call compile,$$<,$3) $$(DEPENDENCIES) -c $$< -o $$@
 endef
 $(eval $(call compile_rules,build/image,,))
+$(eval $(call compile_rules,build/image/libsodium,$(SODIUM_ROOT)/,$(SODIUM_FLAGS)))
+$(eval $(call compile_rules,build/image/keys,build/keys/))
+
+$(call keep_current,$(KEYS) $(UNSIGNED),build/keys/choice)
+$(call keep_current,$(SIGN),build/keys/sign)
+build/keys/trusted_keys.cpp: mk/trusted_keys.py build/keys/choice keys/development.pub $(KEY_FILES)
+	@python3 mk/trusted_keys.py $@ keys/development.pub '$(UNSIGNED)' $(KEYS)
 
 # One record an object, and one for new sources in each folder: what mk/record_baseline.py keeps. $(call records,SOURCES,
 # OBJECT FOLDER,WHAT IT REPLACES,MORE FLAGS)
@@ -83,7 +98,7 @@ build/$1.elf: build/$1/first.elf build/$1/tables.o mk/record_baseline.py
 	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=0x$$$$(build/tools/imagetables build-id $$<) -Map=build/$1/map \
 	    $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/$1/tables.o -o build/$1/second.elf
 	@build/tools/imagetables check-link $$< build/$1/second.elf
-	$$(file >build/$1/commands,$$(call records,$$(KERNEL_SOURCES),build/image)$$(if $$(filter /%,$2),$$(call records,$$($1_SOURCES),build/$1/app,$2/,$$($1_FLAGS)),$$(call records,$$($1_SOURCES),build/image)))
+	$$(file >build/$1/commands,$$(call records,$$(KERNEL_SOURCES),build/image)$$(call records,$$(SODIUM_SOURCES),build/image/libsodium,$$(SODIUM_ROOT)/,$$(SODIUM_FLAGS))$$(if $$(filter /%,$2),$$(call records,$$($1_SOURCES),build/$1/app,$2/,$$($1_FLAGS)),$$(call records,$$($1_SOURCES),build/image)))
 	@python3 mk/record_baseline.py build/$1/commands build/$1/baseline build/$1/second.elf build/$1/map $2 $$(FLOORS)
 	@mv build/$1/second.elf $$@
 
@@ -98,8 +113,8 @@ $1_PATCHES := $(patsubst $2/patches/%.cpp,build/$1/patches/%.klp,$(wildcard $2/p
 build/$1/patches/%.o: $2/patches/%.cpp build/image/flags
 	@mkdir -p $$(@D)
 	$$(call run,CXX,$$@)$$(CXX) $$(call patch_flags,$$<,$$(sse.$$<)) $$(DEPENDENCIES) -c $$< -o $$@
-build/$1/patches/%.klp: build/$1/patches/%.o build/$1.elf build/tools/mkpatch
-	$$(call run,PATCH,$$@)build/tools/mkpatch --image build/$1.elf $$< -o $$@
+build/$1/patches/%.klp: build/$1/patches/%.o build/$1.elf build/tools/mkpatch build/keys/sign $(SIGN)
+	$$(call run,PATCH,$$@)build/tools/mkpatch $$(SIGN_OPTION) --image build/$1.elf $$< -o $$@
 .PRECIOUS: build/$1/patches/%.o
 DEPENDENCY_FILES += $$($1_OBJECTS:.o=.d) $$($1_PATCHES:.klp=.d)
 endef

@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
     g++ gcc make binutils
     qemu-system-x86 grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools ovmf
-    libelf-dev libdw-dev zlib1g-dev libzydis-dev libcli11-dev libfmt-dev libgtest-dev
+    libelf-dev libdw-dev zlib1g-dev libzydis-dev libcli11-dev libfmt-dev libgtest-dev libsodium-dev
     shellcheck spin clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
     python3 git
 )

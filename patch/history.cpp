@@ -47,6 +47,7 @@ void render(const HistoryRecord& record, TextBuffer& out) {
     out.append(record.number, "\t");
     append_seconds(out, record.time_ns);
     out.append("\t", name_of(record.event), "\t", record.patch.view());
+    if (!record.signer.empty()) out.append("\tsigner=", record.signer.view());
     switch (record.event) {
         case HistoryEvent::refused:
         case HistoryEvent::stuck:

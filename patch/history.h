@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "base/types.h"
+#include "formats/keys.h"
 #include "patch/machine.h"
 #include "patch/refusal.h"
 
@@ -45,16 +46,17 @@ struct HistoryRecord {
     HistoryEvent event = HistoryEvent::refused;
     Label<200> patch;
     Label<200> other;
-    Refusal refusal;          // refused, stuck
-    u32 turns = 0;            // loaded, unloaded, rolled_back, turned: how often the transition was reversed
-    u64 duration_ns = 0;      // loaded, unloaded, rolled_back: since the transition began
-    MoveCounts moves{};       // loaded, unloaded, rolled_back: by MoveCause
-    u64 place = 0, word = 0;  // lingers: the first reference found
-    u64 references = 0;       // lingers: how many
-    u64 tasks = 0;            // expired, forced: how many
-    u64 task = 0;             // held
-    Label<120> function;      // held
-    u64 probation_ns = 0;     // loaded: how long it is on probation
+    Label<formats::kMaxKeyName> signer;  // who vouched for the patch; empty: nobody
+    Refusal refusal;                     // refused, stuck
+    u32 turns = 0;                       // loaded, unloaded, rolled_back, turned: how often the transition was reversed
+    u64 duration_ns = 0;                 // loaded, unloaded, rolled_back: since the transition began
+    MoveCounts moves{};                  // loaded, unloaded, rolled_back: by MoveCause
+    u64 place = 0, word = 0;             // lingers: the first reference found
+    u64 references = 0;                  // lingers: how many
+    u64 tasks = 0;                       // expired, forced: how many
+    u64 task = 0;                        // held
+    Label<120> function;                 // held
+    u64 probation_ns = 0;                // loaded: how long it is on probation
 };
 
 std::string_view name_of(HistoryEvent event);

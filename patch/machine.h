@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "formats/keys.h"
 
 namespace graft::patch {
 
@@ -191,6 +192,14 @@ struct SiteChange {
     VirtAddr target;  // where the live site jumps; null = the NOP comes back
 };
 
+// ---- where a patch file comes from ----------------------------------------------------------------------------------
+
+enum class Source : u8 {
+    network,  // from afar
+    serial,   // over a line of this machine's own
+    boot,     // brought along by the boot loader
+};
+
 // ---- what still points into a patch ---------------------------------------------------------------------------------
 
 struct Reference {
@@ -263,6 +272,10 @@ public:
     [[nodiscard]] virtual std::optional<VirtAddr> find_global(std::string_view name) const = 0;
     // The bytes of the image as the compiler made them where no site is live. False when the range is not in it.
     [[nodiscard]] virtual bool read_image(VirtAddr address, std::span<std::byte> bytes) const = 0;
+
+    // -- who may vouch for a patch; constant. Context: any.
+    [[nodiscard]] virtual std::span<const formats::TrustedKey> trusted_keys() const = 0;
+    [[nodiscard]] virtual bool accepts_unsigned(Source source) const = 0;
 
     // -- memory for a patch; new memory is zeroed, writable, not executable and private to the loader
     [[nodiscard]] virtual MachineResult<PatchMemory> reserve(const MemoryRequest& request) = 0;

@@ -12,6 +12,7 @@
 #include "patch/loaded_object.h"
 #include "patch/machine.h"
 #include "patch/memory.h"
+#include "patch/set_versions.h"
 #include "patch/state.h"
 #include "patch/views.h"
 
@@ -46,6 +47,8 @@ struct Patch {
 
     PatchTexts texts;  // in text_storage
     RecordArray<char> text_storage;
+    RecordOwner<SetVersion> set_version;  // until the patch is in force for the first time
+    std::string_view signer;  // name of the key that vouched for it, in the machine's table; empty: unsigned
     LoadedObject object;
     RecordArray<Func> funcs;  // sorted by old entry
     RecordArray<Hold> holds;  // sorted by entry

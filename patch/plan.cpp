@@ -33,6 +33,9 @@ Refusal refusal_of(const formats::KlpError& error) {
         case Reason::bad_record:
             code = RefusalCode::bad_record;
             break;
+        case Reason::bad_version:
+            code = RefusalCode::bad_version;
+            break;
         case Reason::bad_text:
             code = RefusalCode::bad_text;
             break;
@@ -58,9 +61,9 @@ Refusal refusal_of(const formats::KlpError& error) {
     return Refusal{code, error.where, error.found, error.expected, {}, {}};
 }
 
-RefusalResult<Plan> Plan::parse(Machine& machine, std::span<const std::byte> file, const PlanOptions& options) {
+RefusalResult<Plan> Plan::parse(Machine& machine, const formats::KlpFile& file, const PlanOptions& options) {
     Plan plan;
-    GRAFT_CHECK(plan.read_envelope(file));
+    plan.file_ = file;
     GRAFT_CHECK(plan.find_metadata(machine.build_id()));
     GRAFT_CHECK(plan.object_.check_overlaps(machine));
     GRAFT_CHECK(plan.place_sections(machine));
@@ -73,15 +76,6 @@ RefusalResult<Plan> Plan::parse(Machine& machine, std::span<const std::byte> fil
     GRAFT_CHECK(plan.resolve_references(machine));
     GRAFT_CHECK(plan.check_relocations());
     return plan;
-}
-
-RefusalResult<void> Plan::read_envelope(std::span<const std::byte> file) {
-    auto opened = formats::open_klp(file);
-    if (!opened) return std::unexpected(refusal_of(opened.error()));
-    file_ = *opened;
-    // No public key is built in, so no signature can be checked, and an unchecked one proves nothing.
-    if (file_.envelope.is_signed()) return refuse(RefusalCode::unknown_key, {}, file_.envelope.object_size + 24);
-    return {};
 }
 
 RefusalResult<void> Plan::find_metadata(const BuildId& build_id) {

@@ -66,8 +66,8 @@ struct PlanOptions {
 
 class Plan {
 public:
-    // In the fixed order: envelope, signature, format version, build-id, structure, fit.
-    static RefusalResult<Plan> parse(Machine& machine, std::span<const std::byte> file, const PlanOptions& options);
+    // `file`: what check_origin() has let through. In the fixed order: format version, build-id, structure, fit.
+    static RefusalResult<Plan> parse(Machine& machine, const formats::KlpFile& file, const PlanOptions& options);
 
     const Object& object() const { return object_; }
     const formats::KlpMetadata& metadata() const { return metadata_; }
@@ -98,7 +98,6 @@ public:
     RefusalResult<void> for_each_relocation(Visit visit) const;
 
 private:
-    RefusalResult<void> read_envelope(std::span<const std::byte> file);
     RefusalResult<void> find_metadata(const BuildId& build_id);
     // plan_sections.cpp
     RefusalResult<void> place_sections(Machine& machine);

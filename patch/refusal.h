@@ -19,8 +19,10 @@ enum class RefusalCode : u8 {
     // envelope; where: offset in the file
     not_a_patch,  // shorter than an envelope, or no magic at its place: no patch, or cut off
     file_too_large,
-    bad_envelope,  // version, reserved bytes or object size
-    unknown_key,   // signed, and no built-in key can check the signature
+    bad_envelope,     // version, reserved bytes or object size
+    not_signed,       // and unsigned patches aren't accepted on this way
+    unknown_key,      // signed, and no built-in key can check the signature; found: the key id's first 8 bytes
+    wrong_signature,  // not made by the key named, or the patch was changed since; subject: the key
     // the object's frame; where: offset in the file
     not_an_object,      // no little-endian relocatable ELF64 object
     wrong_machine,      // for another processor
@@ -33,6 +35,7 @@ enum class RefusalCode : u8 {
     wrong_build,     // for another image; found and expected: the first 8 bytes of the build-ids, big-endian
     unknown_record,  // a critical record of an unknown kind
     bad_record,      // a payload that isn't what its kind says
+    bad_version,     // not one to four numbers with dots between
     bad_text,        // a text of wrong length or with characters that aren't allowed
     repeated_record,
     no_name,
@@ -105,6 +108,7 @@ enum class RefusalCode : u8 {
     pre_patch_refused,   // found: what the callback returned
     pre_patch_faulted,
     cancelled,  // taken back before its first call site was live
+    downgrade,  // a lower version than its set has had; other: which
     // the machine
     no_memory,
     site_mismatch,  // bytes at a call site are neither the NOP nor what the patcher wrote, as a debugger leaves them

@@ -19,20 +19,26 @@ Registry::~Registry() {
 
 RefusalResult<void> Registry::load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
                                    u64* ticket) {
+    auto origin = check_origin(machine_, file, options.source);  // without the lock: anybody may ask for it
     MachineGuard guard(machine_);
-    auto loaded = load_locked(file, name, options);
+    std::string_view label = name.empty() ? options.label : name;
+    if (!origin) {
+        ++unauthenticated_refusals_;
+        if (options.source == Source::boot) record_refusal(HistoryEvent::refused, label, {}, origin.error());
+        return std::unexpected(origin.error());
+    }
+    auto loaded = load_locked(*origin, name, options);
     hand_out(ticket, loaded);
-    if (!loaded) record_refusal(HistoryEvent::refused, name, loaded.error());
+    if (!loaded) record_refusal(HistoryEvent::refused, label, origin->signer, loaded.error());
     set_alarm();
     return loaded;
 }
 
-RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::string_view name,
-                                          const LoadOptions& options) {
+RefusalResult<void> Registry::load_locked(const Origin& origin, std::string_view name, const LoadOptions& options) {
     GRAFT_CHECK(check_idle());
     GRAFT_CHECK(check_no_rollback_due());
     if (!name.empty()) GRAFT_CHECK(check_name(name));
-    auto plan = GRAFT_TRY(Plan::parse(machine_, file, {.allow_endless = options.allow_endless}));
+    auto plan = GRAFT_TRY(Plan::parse(machine_, origin.file, {.allow_endless = options.allow_endless}));
     if (name.empty()) {
         name = plan.metadata().name();
         GRAFT_CHECK(check_name(name));
@@ -41,9 +47,14 @@ RefusalResult<void> Registry::load_locked(std::span<const std::byte> file, std::
     Patch* outgoing = find_enabled(set);
     GRAFT_CHECK(check_set(plan, set));
     GRAFT_CHECK(check_states(plan, set, outgoing, options.probation_ns != 0));
+    std::string_view version = plan.metadata().version();
+    if (!options.allow_downgrade) GRAFT_CHECK(set_versions_.check(set, version));
 
     auto patch = RecordOwner<Patch>::create(machine_);
     if (!patch) return refuse(RefusalCode::no_memory, name);
+    patch->signer = origin.signer;
+    patch->set_version = set_versions_.prepare(set, version);
+    if (!patch->set_version && !version.empty()) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(fill(*patch, plan, name));
     patch->probation_ns = options.probation_ns;
     GRAFT_CHECK(succeed(*patch, outgoing));

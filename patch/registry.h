@@ -73,9 +73,11 @@
 #include "patch/history.h"
 #include "patch/machine.h"
 #include "patch/memory.h"
+#include "patch/origin.h"
 #include "patch/patch.h"
 #include "patch/plan.h"
 #include "patch/refusal.h"
+#include "patch/set_versions.h"
 #include "patch/state.h"
 #include "patch/transition.h"
 #include "patch/views.h"
@@ -85,9 +87,12 @@ namespace graft::patch {
 inline constexpr usize kMaxNamedHolders = 8;  // tasks that a deadline's records name
 
 struct LoadOptions {
-    bool allow_endless = false;  // functions without a return instruction may be replaced or held
-    u64 probation_ns = 0;        // from the end of the transition on; 0: none
-    u64 deadline_ns = 0;         // for the transition, from its first live call site on; 0: none
+    Source source = Source::network;  // how the file came; the least trusted unless said
+    bool allow_endless = false;       // functions without a return instruction may be replaced or held
+    bool allow_downgrade = false;     // the version may be lower than the highest that the set has had
+    u64 probation_ns = 0;             // from the end of the transition on; 0: none
+    u64 deadline_ns = 0;              // for the transition, from its first live call site on; 0: none
+    std::string_view label = {};      // what records call the file while its name isn't known; empty: nothing
 };
 
 enum class Completion : u8 {
@@ -103,7 +108,7 @@ public:
     // if it lay in searched memory. Empty when there is no memory.
     static RecordOwner<Registry> create(Machine& machine) { return RecordOwner<Registry>::create(machine, machine); }
 
-    explicit Registry(Machine& machine) : machine_(machine) {}
+    explicit Registry(Machine& machine) : machine_(machine), set_versions_(machine) {}
     Registry(const Registry&) = delete;
     Registry& operator=(const Registry&) = delete;
     // For tests: releases all records and memory. No transition may run, and no patch may be in force.
@@ -112,7 +117,8 @@ public:
     // -- changing
 
     // Loads the patch file and begins its transition. `name` empty: the name in the file. The bytes are needed during
-    // the call only. Started when it returns without a refusal; the outcome comes as a history record.
+    // the call only. Started when it returns without a refusal; the outcome comes as a history record. A refusal is a
+    // record, too, unless nobody proved who sent the file: those are counted only, but for the boot loader's.
     // `ticket`, here and below: gets 0, or what to ask outcome() with when callbacks have to run first.
     RefusalResult<void> load(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
                              u64* ticket = nullptr);
@@ -164,6 +170,8 @@ public:
     TaintView taint();
     // See History::read(); `last` gets the newest record's number, 0 when there is none.
     usize read_history(u64 from, std::span<HistoryRecord> out, u64& last);
+    // How many files were refused because nobody vouched for them.
+    u64 unauthenticated_refusals();
 
 private:
     using PatchList = IntrusiveList<Patch, &Patch::hook>;
@@ -195,6 +203,7 @@ private:
         u64 ticket = 0;
         bool is_parked = false;   // whoever asked has got the ticket
         Label<200> subject_name;  // is_parked
+        std::string_view signer;  // is_parked; of the subject
         StateStep step;           // the callback that runs
         u64 step_began_ns = 0;
         bool overdue = false;
@@ -206,7 +215,7 @@ private:
     static constexpr usize kOutcomes = 16;
 
     // registry.cpp
-    RefusalResult<void> load_locked(std::span<const std::byte> file, std::string_view name, const LoadOptions& options);
+    RefusalResult<void> load_locked(const Origin& origin, std::string_view name, const LoadOptions& options);
     RefusalResult<void> fill(Patch& patch, const Plan& plan, std::string_view name);
     RefusalResult<void> succeed(Patch& patch, Patch* outgoing);
     void part_from_predecessor(Patch& patch);
@@ -274,9 +283,9 @@ private:
     // registry_query.cpp
     PatchView view_of(const Patch& patch) const;
     // registry_history.cpp
-    void record(HistoryEvent event, std::string_view patch, std::string_view other = {});
+    void record(HistoryEvent event, const Patch& patch, std::string_view other = {});
     void record_start(const Change& change);
-    void record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal);
+    void record_refusal(HistoryEvent event, std::string_view patch, std::string_view signer, const Refusal& refusal);
     void record_end(const Transition& transition, const MoveCounts& moves, u64 settled_ns);
     void record_tasks(HistoryEvent event, u64 tasks);
     void record_holder(const Holder& holder);
@@ -297,12 +306,14 @@ private:
     std::array<Outcome, kOutcomes> outcomes_{};
     TaintView taint_;
     u64 alarm_ = kNoAlarm;
+    u64 unauthenticated_refusals_ = 0;
     // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched
     // memory holds it.
     std::array<AddressRange, kMaxPatches * 3> searched_{};
     std::array<AddressRange, kMaxPatches> forced_texts_{};
     bool searching_ = false;     // retry_lingering() is at work, perhaps without the lock
     bool search_again_ = false;  // another search is wanted after this one
+    SetVersions set_versions_;
     History history_;
 };
 

@@ -17,10 +17,16 @@ usize Registry::read_history(u64 from, std::span<HistoryRecord> out, u64& last) 
     return history_.read(from, out);
 }
 
-void Registry::record(HistoryEvent event, std::string_view patch, std::string_view other) {
+u64 Registry::unauthenticated_refusals() {
+    MachineGuard guard(machine_);
+    return unauthenticated_refusals_;
+}
+
+void Registry::record(HistoryEvent event, const Patch& patch, std::string_view other) {
     HistoryRecord entry;
     entry.event = event;
-    entry.patch.assign(patch);
+    entry.patch.assign(patch.texts.name);
+    entry.signer.assign(patch.signer);
     entry.other.assign(other);
     if (transition_) entry.turns = transition_->turns();
     publish(entry);
@@ -29,13 +35,15 @@ void Registry::record(HistoryEvent event, std::string_view patch, std::string_vi
 void Registry::record_start(const Change& change) {
     constexpr std::array kEvents = {HistoryEvent::load_started, HistoryEvent::unload_started,
                                     HistoryEvent::rollback_started};
-    record(kEvents[static_cast<usize>(change.kind)], change.subject().texts.name, name_of(change.other()));
+    record(kEvents[static_cast<usize>(change.kind)], change.subject(), name_of(change.other()));
 }
 
-void Registry::record_refusal(HistoryEvent event, std::string_view patch, const Refusal& refusal) {
+void Registry::record_refusal(HistoryEvent event, std::string_view patch, std::string_view signer,
+                              const Refusal& refusal) {
     HistoryRecord entry;
     entry.event = event;
     entry.patch.assign(patch);
+    entry.signer.assign(signer);
     entry.refusal = refusal;
     publish(entry);
 }
@@ -49,6 +57,7 @@ void Registry::record_end(const Transition& transition, const MoveCounts& moves,
     if (is_rollback) entry.event = HistoryEvent::rolled_back;
     if (transition.is_appearing()) entry.event = HistoryEvent::loaded;
     entry.patch.assign(subject.texts.name);
+    entry.signer.assign(subject.signer);
     if (entry.event == HistoryEvent::rolled_back) entry.other.assign(name_of(change.other()));
     entry.turns = transition.turns();
     entry.duration_ns = settled_ns - transition.began_ns();
@@ -58,13 +67,14 @@ void Registry::record_end(const Transition& transition, const MoveCounts& moves,
     publish(entry);
     if (!change.is_replace() || !transition.is_forward()) return;
     auto event = subject.probation_ns != 0 ? HistoryEvent::dormant : HistoryEvent::replaced;
-    record(event, name_of(change.other()), subject.texts.name);
+    record(event, *change.other(), subject.texts.name);
 }
 
 void Registry::record_tasks(HistoryEvent event, u64 tasks) {
     HistoryRecord entry;
     entry.event = event;
     entry.patch.assign(transition_->subject().texts.name);
+    entry.signer.assign(transition_->subject().signer);
     entry.tasks = tasks;
     publish(entry);
 }
@@ -73,6 +83,7 @@ void Registry::record_holder(const Holder& holder) {
     HistoryRecord entry;
     entry.event = HistoryEvent::held;
     entry.patch.assign(transition_->subject().texts.name);
+    entry.signer.assign(transition_->subject().signer);
     entry.task = holder.task;
     entry.other.assign(holder.name);
     entry.function.assign(holder.function);
@@ -83,6 +94,7 @@ void Registry::record_lingering(const Patch& patch) {
     HistoryRecord entry;
     entry.event = HistoryEvent::lingers;
     entry.patch.assign(patch.texts.name);
+    entry.signer.assign(patch.signer);
     entry.place = patch.places[0].place.value;
     entry.word = patch.places[0].word;
     entry.references = patch.reference_count;

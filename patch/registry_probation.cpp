@@ -45,8 +45,7 @@ RefusalResult<void> Registry::commit(std::string_view name) {
 void Registry::end_probation(Patch& patch) {
     patch.probation_end_ns = 0;
     Patch* predecessor = patch.predecessor;
-    record(HistoryEvent::committed, patch.texts.name,
-           predecessor != nullptr ? predecessor->texts.name : std::string_view());
+    record(HistoryEvent::committed, patch, predecessor != nullptr ? predecessor->texts.name : std::string_view());
     if (predecessor != nullptr) pay_debts(*predecessor);
 }
 
@@ -60,7 +59,7 @@ bool Registry::withdraw(std::string_view name, std::string_view reason) {
                       transition_->change().kind == Change::Kind::load && transition_->is_forward();
     bool can_go_back = patch->stage == Stage::enabled && patch->is_on_probation();
     if (!is_loading && !can_go_back) return false;
-    record(HistoryEvent::withdrawn, patch->texts.name, reason);
+    record(HistoryEvent::withdrawn, *patch, reason);
     if (is_loading) {
         turn();
     } else {
@@ -78,7 +77,8 @@ void Registry::start_due_rollback() {
         if (!patch.rollback_due) continue;
         auto started = start_rollback(patch, 0);
         hand_out(nullptr, started);
-        if (!started && !patch.rollback_told) record_refusal(HistoryEvent::stuck, patch.texts.name, started.error());
+        if (!started && !patch.rollback_told)
+            record_refusal(HistoryEvent::stuck, patch.texts.name, patch.signer, started.error());
         patch.rollback_told = true;
         return;
     }

@@ -71,9 +71,10 @@ void show_functions(const Plan& plan, PlanSink& sink) {
     }
 }
 
-PatchView view_of(const Plan& plan, std::string_view name) {
+PatchView view_of(const Plan& plan, std::string_view name, std::string_view signer) {
     const auto& metadata = plan.metadata();
     PatchView view;
+    view.signer = signer;
     view.name = name;
     view.set = plan.set_for(name);
     view.version = metadata.version();
@@ -94,11 +95,16 @@ PatchView view_of(const Plan& plan, std::string_view name) {
 
 void Registry::plan(std::span<const std::byte> file, std::string_view name, const LoadOptions& options,
                     PlanSink& sink) {
+    auto origin = check_origin(machine_, file, options.source);
+    if (!origin) {
+        sink.refusal(origin.error());
+        return;
+    }
     MachineGuard guard(machine_);
     auto tell = [&](const RefusalResult<void>& result) {
         if (!result) sink.refusal(result.error());
     };
-    auto plan = Plan::parse(machine_, file, {.allow_endless = options.allow_endless});
+    auto plan = Plan::parse(machine_, origin->file, {.allow_endless = options.allow_endless});
     if (!plan) {
         sink.refusal(plan.error());
         return;
@@ -106,7 +112,7 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
     if (name.empty()) name = plan->metadata().name();
     std::string_view set = plan->set_for(name);
     Patch* outgoing = find_enabled(set);
-    PatchView view = patch::view_of(*plan, name);
+    PatchView view = patch::view_of(*plan, name, origin->signer);
     if (outgoing != nullptr) view.replaces = outgoing->texts.name;
     sink.patch(view);
     show_functions(*plan, sink);
@@ -115,6 +121,7 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
     tell(check_name(name));
     tell(check_probation(set));
     tell(check_funcs(*plan, set));
+    if (!options.allow_downgrade) tell(set_versions_.check(set, plan->metadata().version()));
     for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old, set));
     for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold, set));
     tell(check_states(*plan, set, outgoing, options.probation_ns != 0));
@@ -140,6 +147,7 @@ PatchView Registry::view_of(const Patch& patch) const {
     view.fixes = patch.texts.fixes;
     view.built_from = patch.texts.built_from;
     view.built_with = patch.texts.built_with;
+    view.signer = patch.signer;
     view.stage = patch.stage;
     view.enabled = patch.stage == Stage::appearing || patch.stage == Stage::enabled;
     view.in_transition = patch.is_in_transition();

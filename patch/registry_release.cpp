@@ -130,7 +130,7 @@ void Registry::judge(Patch& patch, usize& freed) {
         return;
     }
     lingering_.remove(patch);
-    record(HistoryEvent::freed, patch.texts.name);
+    record(HistoryEvent::freed, patch);
     --patch_count_;
     release(patch);
     ++freed;

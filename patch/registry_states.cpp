@@ -258,7 +258,8 @@ void Registry::decide(const RefusalResult<void>& result) {
     const Refusal* refusal = result ? nullptr : &result.error();
     bool is_load = callbacks_.change.kind == Change::Kind::load;
     if (refusal != nullptr)
-        record_refusal(is_load ? HistoryEvent::refused : HistoryEvent::stuck, callbacks_.subject_name.view(), *refusal);
+        record_refusal(is_load ? HistoryEvent::refused : HistoryEvent::stuck, callbacks_.subject_name.view(),
+                       callbacks_.signer, *refusal);
 }
 
 void Registry::hand_out(u64* ticket, const RefusalResult<void>& result) {
@@ -268,6 +269,7 @@ void Registry::hand_out(u64* ticket, const RefusalResult<void>& result) {
     if (is_undecided) {
         callbacks_.is_parked = true;
         callbacks_.subject_name.assign(callbacks_.change.subject().texts.name);
+        callbacks_.signer = callbacks_.change.subject().signer;
     }
     if (ticket != nullptr) *ticket = is_undecided ? callbacks_.ticket : 0;
 }

@@ -94,7 +94,7 @@ void Registry::turn() {
     run_.forced = false;
     run_.reported_stuck = false;
     show_direction();
-    record(HistoryEvent::turned, transition_->subject().texts.name);
+    record(HistoryEvent::turned, transition_->subject());
 }
 
 RefusalResult<void> Registry::force(std::string_view name) {
@@ -159,7 +159,8 @@ Completion Registry::complete_locked() {
     auto settled = transition_->settle();
     if (!settled) {
         if (!run_.reported_stuck)
-            record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, settled.error());
+            record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, transition_->subject().signer,
+                           settled.error());
         run_.reported_stuck = true;
         return Completion::stuck;
     }
@@ -181,6 +182,7 @@ void Registry::finish(const Change& change, bool forward) {
     if (winner != nullptr) {
         winner->stage = Stage::enabled;
         winner->forced = false;
+        set_versions_.raise(std::move(winner->set_version));
     }
     switch (change.kind) {
         case Change::Kind::load:

@@ -25,6 +25,7 @@ struct PatchView {
     bool on_probation = false;
     u64 probation_left_ns = 0;
     bool forced = false;
+    std::string_view signer;  // name of the key that vouched for it; empty: unsigned, and accepted so
     Stage stage = Stage::loading;
     bool enabled = false;  // registered and not on its way out
     bool in_transition = false;

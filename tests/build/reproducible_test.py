@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCES = ["Makefile", "mk", "linker.ld", "base", "formats", "arch", "patch", "kernel", "drivers", "control", "boot", "apps",
+SOURCES = ["Makefile", "mk", "linker.ld", "base", "formats", "arch", "patch", "kernel", "drivers", "control", "boot", "apps", "keys",
            "tools", "tests"]
 
 

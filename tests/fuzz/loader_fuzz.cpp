@@ -21,6 +21,7 @@ namespace {
 
 using sim::Bytes;
 using sim::PatchBuilder;
+using RecordOwner = patch::RecordOwner<patch::Registry>;
 
 #define CHECK(condition)                                                    \
     do {                                                                    \
@@ -180,8 +181,18 @@ void plant(patch::Registry& registry) {
     registry.visit_patches(visitor);
 }
 
+bool versioned(patch::Registry& registry) {
+    struct Visitor final : patch::PatchVisitor {
+        void patch(const patch::PatchView& view) override { has_version = !view.version.empty(); }
+        bool has_version = false;
+    } visitor;
+    registry.visit_patches(visitor);
+    return visitor.has_version;
+}
+
 // False: the patch can't be unloaded, and by design.
-bool load_and_unload(sim::StillMachine& machine, patch::Registry& registry, const Bytes& file) {
+bool load_and_unload(sim::StillMachine& machine, RecordOwner& owner, const Bytes& file) {
+    patch::Registry& registry = *owner;
     auto before = machine.ledger();
     Silent sink;
     registry.plan(file, "fuzzed", {}, sink);
@@ -197,10 +208,15 @@ bool load_and_unload(sim::StillMachine& machine, patch::Registry& registry, cons
     ++count.committed;
     plant(registry);
     CHECK(registry.complete() == patch::Completion::done);
+    bool has_version = versioned(registry);
     auto unregistered = registry.unregister("fuzzed");
     if (!unregistered && unregistered.error().code == patch::RefusalCode::irreversible_state) return false;
     CHECK(unregistered.has_value());
     CHECK(registry.complete() == patch::Completion::done);
+    if (has_version) {  // of which the registry keeps a record
+        owner.reset();
+        owner = patch::Registry::create(machine);
+    }
     CHECK(machine.ledger() == before);
     return true;
 }
@@ -219,7 +235,7 @@ extern "C" int LLVMFuzzerTestOneInput(const graft::u8* data, graft::usize size) 
     Bytes file = file_of(image, std::as_bytes(std::span(data, size)));
     machine.calls.clear();
     machine.callbacks.clear();
-    if (!load_and_unload(machine, *registry, file)) {
+    if (!load_and_unload(machine, registry, file)) {
         machine.forget_sites();
         registry.reset();
         registry = patch::Registry::create(machine);

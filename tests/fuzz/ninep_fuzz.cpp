@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     control::testing::FakeSystem system;
     system.add_patch("fix");
     system.log.push_back("line");
-    control::ControlTree tree(system, 64 * 1024);
+    control::ControlTree tree(system, patch::Source::network, 64 * 1024);
     control::Server server(tree, {.max_message = 1024, .max_fids = 16, .max_memory = 8192});
     if (!server.allocate()) return 0;
     attach(server);

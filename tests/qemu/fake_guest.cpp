@@ -107,7 +107,9 @@ public:
         return base_.visit_states(id, visit);
     }
     void visit_lingering(FunctionRef<LingeringVisit> visit) override { base_.visit_lingering(visit); }
-    void plan(std::span<const std::byte> file, GrowingText& answer) override { base_.plan(file, answer); }
+    void plan(std::span<const std::byte> file, patch::Source source, GrowingText& answer) override {
+        base_.plan(file, source, answer);
+    }
     void note(std::string_view text) override {
         base_.log.emplace_back(text);
         std::fprintf(stderr, "note: %.*s\n", static_cast<int>(text.size()), text.data());

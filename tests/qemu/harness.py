@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("GRAFT_BUILD", ROOT / "build"))  # what is tested
 GRAFT = BUILD / "graft"
+KEY = ROOT / "keys/development.key"
 LIMIT = 120  # seconds
 
 DONE, REFUSED, USAGE, NOTHING_TO_DO, NO_CONNECTION, TIMED_OUT = range(6)

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from harness import BUILD, REFUSED, USAGE, Guest, Tests, check
+from harness import BUILD, KEY, REFUSED, USAGE, Guest, Tests, check, run_graft
 
 PATCH = (BUILD / "demo/patches/fix_total.klp").read_bytes()
 ENVELOPE = 104
@@ -30,10 +30,19 @@ def state():
     return guest.graft("ls", "/livepatch").output, metrics
 
 
-def refused(content, words, *options):
+def write_signed(path, content):
+    """The bytes with a good signature, so that the checks behind it are reached; as they are where there is no envelope."""
+    path.write_bytes(content)
+    run_graft("sign", str(path), "--key", str(KEY))
+
+
+def refused(content, words, *options, signed=True):
     """The load is refused, the reason holds one of the words, and nothing has changed."""
     path = Path(folder.name) / "bad.klp"
-    path.write_bytes(content)
+    if signed:
+        write_signed(path, content)
+    else:
+        path.write_bytes(content)
     before = state()
     result = guest.graft("load", str(path), "--name", "bad", *options, code=REFUSED)
     check(any(word in result.errors for word in words), f"none of {words} in: {result.errors}")
@@ -52,13 +61,35 @@ CASES = {
     "cut off by a byte": (PATCH[:-1], ["patch"]),
     "an envelope of another version": (changed(len(PATCH) - ENVELOPE + 8, b"\x07"), ["envelope"]),
     "a wrong object size": (changed(len(PATCH) - ENVELOPE + 16, b"\x01\x02"), ["envelope", "size"]),
-    "a signature that nobody can check": (changed(len(PATCH) - ENVELOPE + 24, b"\x55"), ["key", "sign"]),
     "another format version": (changed(metadata_at() + 4, b"\x63"), ["format", "version"]),
     "another build": (changed(metadata_at() + 12, b"\x00\x00\x00\x00"), ["build"]),
     "no ELF": (with_envelope(b"\x00" * 400), ["object", "ELF", "elf"]),
     "another machine": (changed(18, b"\xb7"), ["machine"]),
     "a section table outside the file": (changed(40, b"\xff\xff\xff\x7f"), ["section"]),
 }
+
+AS_THEY_ARE = {
+    "no signature": (PATCH[:-80] + bytes(80), ["not signed"]),
+    "a key that the image doesn't have": (changed(len(PATCH) - ENVELOPE + 24, b"\x55"), ["key that this image doesn't have"]),
+    "another signature": (changed(len(PATCH) - 1, bytes([PATCH[-1] ^ 1])), ["signature is wrong"]),
+    "a changed byte in front": (changed(0, b"\x00"), ["signature is wrong"]),
+    "a changed byte in the middle": (changed(len(PATCH) // 2, bytes([PATCH[len(PATCH) // 2] ^ 0x40])), ["signature is wrong"]),
+    "a changed build-id, as a forger would": (changed(PATCH.index(b"GRPM") + 12, bytes(20)), ["signature is wrong"]),
+}
+
+for name, (content, words) in AS_THEY_ARE.items():
+    tests.add(name)(lambda content=content, words=words: refused(content, words, signed=False))
+
+
+@tests.add("what nobody vouches for is counted and not recorded")
+def _():
+    def counted():
+        return guest.metrics()["graft_unauthenticated_refusals_total"]
+    before, records = counted(), guest.graft("history").output
+    refused(AS_THEY_ARE["no signature"][0], ["not signed"], signed=False)
+    check(counted() == before + 1, f"{before} -> {counted()}")
+    check(guest.graft("history").output == records, "a record of it")
+
 
 for name, (content, words) in CASES.items():
     tests.add(name)(lambda content=content, words=words: refused(content, words))
@@ -77,7 +108,7 @@ def _():
 def _():
     path = Path(folder.name) / "bad.klp"
     for at in range(0, 64, 7):
-        path.write_bytes(changed(at, bytes([PATCH[at] ^ 0xff])))
+        write_signed(path, changed(at, bytes([PATCH[at] ^ 0xff])))
         result = guest.graft("load", str(path), "--name", "flipped", code=None)
         check(result.code in (0, REFUSED), str(result))
         if result.code == 0:

@@ -47,6 +47,8 @@ public:
     bool has_symbol(std::string_view name, VirtAddr address) const override { return image_.has_symbol(name, address); }
     std::optional<VirtAddr> find_global(std::string_view name) const override { return image_.find_global(name); }
     bool read_image(VirtAddr address, std::span<std::byte> bytes) const override { return image_.read(address, bytes); }
+    std::span<const formats::TrustedKey> trusted_keys() const override { return keys; }
+    bool accepts_unsigned(patch::Source) const override { return unsigned_accepted; }
     patch::MachineResult<patch::PatchMemory> reserve(const patch::MemoryRequest& request) override;
     patch::MachineResult<void> seal(const patch::PatchMemory& memory) override;
     void release_memory(const patch::PatchMemory& memory) override;
@@ -98,6 +100,8 @@ public:
 
     std::vector<u64> unmoved;  // ids of tasks that a transition waits for
     u64 alarm_ns = patch::kNoAlarm;
+    std::vector<formats::TrustedKey> keys;
+    bool unsigned_accepted = true;             // from everywhere
     std::vector<patch::Reference> references;  // what find_references() finds
     std::vector<Call> calls;
     std::vector<std::string> log_lines;

@@ -183,7 +183,7 @@ public:
     ControlResult<void> commit(u64 id) override { return note_request(id, "committed "); }
     ControlResult<void> force(u64 id) override { return note_request(id, "forced "); }
     void search_lingering() override { history.emplace_back("searched"); }
-    void plan(std::span<const std::byte> file, GrowingText& answer) override {
+    void plan(std::span<const std::byte> file, patch::Source, GrowingText& answer) override {
         answer.append("plan of ", file.size(), " bytes\n");
     }
     void note(std::string_view text) override { notes.emplace_back(text); }

@@ -63,8 +63,8 @@ TEST_F(TreeTest, Patches) {
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
     EXPECT_EQ(client.list("livepatch/fix"),
               (Names{"enabled", "unregister", "transition", "force", "probation", "commit", "rollback", "dormant",
-                     "set", "replaces", "version", "description", "fixes", "built_from", "built_with", "blocking",
-                     "states", "functions"}));
+                     "set", "replaces", "version", "description", "fixes", "built_from", "built_with", "signer",
+                     "blocking", "states", "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");
@@ -423,7 +423,7 @@ TEST_F(TreeTest, APlanThatDidNotArriveWholeIsRefused) {
 TEST(TreeQuota, AClientThatUsesUpItsMemoryIsRefused) {
     FakeSystem system;
     system.symbols.assign(5000, 's');
-    ControlTree tree(system, 8192);
+    ControlTree tree(system, patch::Source::serial, 8192);
     Server server(tree);
     ASSERT_TRUE(server.allocate());
     Client client(server);

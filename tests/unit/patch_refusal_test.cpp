@@ -117,6 +117,45 @@ void add_envelope_cases(std::vector<Case>& cases) {
     }
 }
 
+void add_version_cases(std::vector<Case>& cases) {
+    for (std::string text : {"x", "1.", ".1", "1..2", "1.2.3.4.5", "4294967296", "1.2 ", "-1", "v1"}) {
+        cases.push_back(spoiled(RefusalCode::bad_version, text, [text](PatchBuilder& builder, Fixture&) {
+            builder.more_metadata = [text](auto& writer) { writer.text(formats::KlpTag::version, text); };
+        }));
+    }
+    cases.push_back({RefusalCode::downgrade, "replayed", [](Fixture& at) {
+                         auto file = [&](std::string version) {
+                             PatchBuilder builder(at.image, "fix");
+                             builder.replace("f0");
+                             builder.more_metadata = [version](auto& writer) {
+                                 writer.text(formats::KlpTag::version, version);
+                             };
+                             return builder.build();
+                         };
+                         must(at.registry.load(file("1.10"), {}, {}));
+                         at.registry.complete();
+                         must(at.registry.unregister("fix"));
+                         at.registry.complete();
+                         return at.registry.load(file("1.9"), {}, {});
+                     }});
+}
+
+void add_signature_cases(std::vector<Case>& cases) {
+    cases.push_back(spoiled(RefusalCode::not_signed, "from anywhere",
+                            [](PatchBuilder&, Fixture& at) { at.machine.unsigned_accepted = false; }));
+    cases.push_back({RefusalCode::wrong_signature, "no signature at all", [](Fixture& at) {
+                         formats::TrustedKey key;
+                         key.name_bytes[0] = 'k';
+                         key.id[0] = 1;
+                         at.machine.keys.push_back(key);
+                         PatchBuilder builder(at.image, "fix");
+                         builder.replace("f0");
+                         Bytes file = builder.build();
+                         file[file.size() - formats::kKlpEnvelopeSize + formats::kKlpKeyIdOffset] = std::byte{1};
+                         return at.registry.load(file, {}, {});
+                     }});
+}
+
 // ---- frame of the object --------------------------------------------------------------------------------------------
 
 Case header(RefusalCode code, std::string why, std::function<void(elf::Header&)> spoil) {
@@ -672,6 +711,8 @@ void add_other_cases(std::vector<Case>& cases) {
 std::vector<Case> all_cases() {
     std::vector<Case> cases;
     add_envelope_cases(cases);
+    add_signature_cases(cases);
+    add_version_cases(cases);
     add_object_cases(cases);
     add_metadata_cases(cases);
     add_section_cases(cases);

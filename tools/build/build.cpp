@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "tools/build/compile.h"
 #include "tools/build/numbered_tree.h"
 #include "tools/build/scratch.h"
 #include "tools/graft/terminal.h"
+#include "tools/signing/keys.h"
 
 namespace graft::build {
 namespace {
@@ -188,12 +190,31 @@ private:
     BuildReport report_;
 };
 
+// Signs with the key asked for; before anything is compiled, so that a wrong one is noticed at once.
+Outcome<std::optional<tools::SecretKey>> signing_key(const BuildOptions& options, const Baseline& baseline) {
+    std::string path = options.key;
+    std::error_code error;
+    if (path.empty()) {
+        fs::path development = fs::path(baseline.tree()) / "keys/development.key";
+        if (fs::exists(development, error)) path = development;
+    }
+    if (path.empty() || path == "none") return std::nullopt;
+    auto key = tools::read_secret_key(path);
+    if (!key) return refused(key.error().text);
+    return std::move(*key);
+}
+
 }  // namespace
 
 Outcome<BuildReport> build_patch(const BuildOptions& options, Interruption& interruption) {
     Baseline baseline = GRAFT_TRY(Baseline::open(options.base));
+    auto key = GRAFT_TRY(signing_key(options, baseline));
     auto scratch = GRAFT_TRY(Scratch::make(interruption));
     BuildReport report = GRAFT_TRY(Builder(options, interruption, std::move(baseline), scratch->path()).run());
+    if (key && !report.result.patch.empty()) {
+        auto is_signed = tools::sign_patch(report.result.patch, *key);
+        if (!is_signed) return refused(is_signed.error().text);
+    }
     if (!report.result.patch.empty() && !options.output.empty())
         GRAFT_CHECK(write_whole(interruption, options.output, report.result.patch));
     return report;

@@ -24,6 +24,7 @@ struct BuildOptions {
     std::vector<std::string> diffs;  // applied in this order; none: the edits of a tree
     std::string tree;                // the edited tree; empty: the one that the image was made from
     std::string output;              // the patch; empty: none is written
+    std::string key;                 // the secret key to sign with, or `none`; empty: the tree's development key if any
     differ::Texts texts;             // a name of its own, or it is the output's
     differ::HoldPolicy holds;
     unsigned jobs = 1;

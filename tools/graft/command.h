@@ -36,6 +36,8 @@ void define_globals(CLI::App& app, CommandLine& line);
 void define_run(CLI::App& app, CommandLine& line);
 void define_inspect(CLI::App& app, CommandLine& line);
 void define_build(CLI::App& app, CommandLine& line);
+void define_signing(CLI::App& app, CommandLine& line);  // keygen, sign
+void define_bake(CLI::App& app, CommandLine& line);
 void define_patch_steering(CLI::App& app,
                            CommandLine& line);            // load, plan, unload, rollback, commit, reverse, force, wait
 void define_observing(CLI::App& app, CommandLine& line);  // list, status, blocking, history

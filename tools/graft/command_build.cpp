@@ -242,6 +242,10 @@ void define_build(CLI::App& app, CommandLine& line) {
                      "A tree that has been edited, instead of diffs; default: the one the image was made from")
         ->type_name("FOLDER")
         ->excludes("DIFF");
+    command
+        ->add_option("--key", options.key, "Sign with this secret key, or `none`; default: the tree's development key")
+        ->envname("GRAFT_KEY")
+        ->type_name("FILE.key");
     command->add_option("--name", options.texts.name, "The patch's name; default: the output's");
     command->add_option("--set", options.texts.set, "The replace set; default: the name");
     command->add_option("--version", options.texts.version, "The patch's version");

@@ -2,6 +2,7 @@
 #include <elf.h>
 
 #include <array>
+#include <filesystem>
 #include <map>
 #include <memory>
 
@@ -14,6 +15,7 @@
 #include "tools/graft/json.h"
 #include "tools/graft/names.h"
 #include "tools/patch/object.h"
+#include "tools/signing/keys.h"
 
 namespace graft::tool {
 namespace {
@@ -43,6 +45,8 @@ const char* describe(KlpError::Reason reason) {
             return "a critical record of an unknown kind";
         case KlpError::Reason::bad_record:
             return "a record isn't what its tag says";
+        case KlpError::Reason::bad_version:
+            return "the version isn't one to four numbers with dots between";
         case KlpError::Reason::bad_text:
             return "a text is empty, too long, or has characters that aren't allowed";
         case KlpError::Reason::repeated_record:
@@ -86,7 +90,11 @@ struct Inspected {
     formats::KlpFile file;
     std::optional<formats::KlpMetadata> metadata;
     Sizes sizes;
+    std::string signature;  // what is known of it
 
+    std::string key_id() const {
+        return file.envelope.is_signed() ? fmt::format("{:02x}", fmt::join(file.envelope.key_id, "")) : "";
+    }
     std::string symbol_name(u32 index) const {
         return index < object.symbols.size() ? object.symbols[index].name : fmt::format("symbol {}", index);
     }
@@ -165,11 +173,55 @@ void print_states(const Inspected& patch) {
     }
 }
 
+// "no", or who signed it as far as the keys tell. A signature that is wrong is a refusal.
+Outcome<std::string> judge_signature(const Inspected& patch, const std::vector<tools::NamedPublicKey>& keys) {
+    const tools::NamedPublicKey* signer = nullptr;
+    auto state = tools::check_signature(patch.bytes, keys, signer);
+    if (!state) return refused(fmt::format("{}: {}", patch.path, state.error().text));
+    switch (*state) {
+        case tools::SignatureState::none:
+            return "no";
+        case tools::SignatureState::unknown_key:
+            if (keys.empty()) return "yes, not checked";
+            return refused(fmt::format("{}: signed with a key that is none of those given", patch.path));
+        case tools::SignatureState::wrong:
+            return refused(
+                fmt::format("{}: the signature is not {}'s, or the patch was changed since", patch.path, signer->name));
+        case tools::SignatureState::right:
+            break;
+    }
+    return "yes, by " + signer->name;
+}
+
+// Key files, and folders whose *.pub files are taken.
+Outcome<std::vector<tools::NamedPublicKey>> read_keys(const std::vector<std::string>& places) {
+    std::vector<tools::NamedPublicKey> keys;
+    auto add = [&](const std::string& path) -> Outcome<void> {
+        auto key = tools::read_public_key(path);
+        if (!key) return refused(key.error().text);
+        keys.push_back(std::move(*key));
+        return {};
+    };
+    for (const std::string& place : places) {
+        std::error_code error;
+        if (!std::filesystem::is_directory(place, error)) {
+            GRAFT_CHECK(add(place));
+            continue;
+        }
+        for (const auto& entry : std::filesystem::directory_iterator(place, error)) {
+            if (entry.path().extension() == ".pub") GRAFT_CHECK(add(entry.path().string()));
+        }
+    }
+    if (!places.empty() && keys.empty()) return refused(fmt::format("{}: no *.pub in it", places.front()));
+    return keys;
+}
+
 void print_json(const Inspected& patch, const std::vector<FunctionDiff>& diffs) {
     JsonWriter json;
     json.begin_object();
     for (const auto& [name, value] : attributes(patch)) json.field(name, value);
-    json.field("signed", patch.file.envelope.is_signed()).field("endless", patch.metadata->is_endless());
+    json.field("signed", patch.file.envelope.is_signed()).field("signature", patch.signature);
+    json.field("key_id", patch.key_id()).field("endless", patch.metadata->is_endless());
     json.field("file_size", patch.bytes.size()).field("text_size", patch.sizes.text);
     json.field("rodata_size", patch.sizes.rodata).field("data_size", patch.sizes.data);
     json.key("functions").begin_array();
@@ -203,7 +255,8 @@ void print_text(const Inspected& patch) {
     for (const auto& [name, value] : attributes(patch)) {
         if (!value.empty()) fmt::print("{:<12} {}\n", name, value);
     }
-    fmt::print("{:<12} {}\n", "signed", patch.file.envelope.is_signed() ? "yes" : "no");
+    fmt::print("{:<12} {}\n", "signed", patch.signature);
+    if (patch.file.envelope.is_signed()) fmt::print("{:<12} {}\n", "key_id", patch.key_id());
     if (patch.metadata->is_endless()) fmt::print("{:<12} yes: a function never returns\n", "endless");
     fmt::print("{:<12} file {}, text {}, rodata {}, data {}\n", "sizes", patch.bytes.size(), patch.sizes.text,
                patch.sizes.rodata, patch.sizes.data);
@@ -245,17 +298,22 @@ std::string declared_patch_name(std::span<const std::byte> bytes) {
 
 void define_inspect(CLI::App& app, CommandLine& line) {
     auto path = std::make_shared<std::string>();
+    auto keys = std::make_shared<std::vector<std::string>>();
     CLI::App* command = app.add_subcommand("inspect", "Show what a patch file replaces, refers to and how large it is");
     command->add_option("FILE", *path, "The patch, a .klp file")->required()->type_name("");
+    command->add_option("--keys", *keys, "Check the signature with these public keys: files, or folders of *.pub")
+        ->type_name("PATH");
     auto base = std::make_shared<std::string>();
     auto with_diff = std::make_shared<bool>(false);
     command->add_flag("--diff", *with_diff, "Also the instructions of each function, as a unified diff");
     command->add_option("--base", *base, "For --diff: the image, or its build folder, such as build/demo")
         ->type_name("FOLDER|IMAGE");
-    command->callback([&line, path, base, with_diff] {
-        line.action = [path, base, with_diff](const Globals& globals) -> Outcome<void> {
+    command->callback([&line, path, keys, base, with_diff] {
+        line.action = [path, keys, base, with_diff](const Globals& globals) -> Outcome<void> {
             if (*with_diff != !base->empty()) return misused("inspect: --diff needs --base, and --base is for --diff");
+            auto trusted = GRAFT_TRY(read_keys(*keys));
             auto patch = GRAFT_TRY(open_patch(*path));
+            patch->signature = GRAFT_TRY(judge_signature(*patch, trusted));
             std::vector<FunctionDiff> diffs;
             if (*with_diff) diffs = GRAFT_TRY(function_diffs(patch->file.object, *patch->metadata, *path, *base));
             globals.json ? print_json(*patch, diffs) : print_text(*patch);

@@ -23,6 +23,7 @@ void write_patch(JsonWriter& json, const PatchState& patch) {
         .field("version", patch.version);
     json.field("description", patch.description).field("fixes", patch.fixes);
     json.field("built_from", patch.built_from).field("built_with", patch.built_with);
+    json.field("signer", patch.signer);
 }
 
 Outcome<void> list(const Globals& globals) {
@@ -179,7 +180,8 @@ void print_details(const PatchDetails& details) {
                                                                  {"description", patch.description},
                                                                  {"fixes", patch.fixes},
                                                                  {"built from", patch.built_from},
-                                                                 {"built with", patch.built_with}};
+                                                                 {"built with", patch.built_with},
+                                                                 {"signer", patch.signer}};
     for (const auto& [name, text] : kTexts) {
         if (!text.empty()) fmt::print("  {:<12} {}\n", name, printable(text));
     }

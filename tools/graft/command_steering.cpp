@@ -23,6 +23,7 @@ struct LoadRequest {
     std::string name;
     bool no_wait = false;
     bool allow_endless = false;
+    bool allow_downgrade = false;
     std::string deadline = "30s";
     std::string probation = "none";
 };
@@ -48,6 +49,7 @@ void add_duration(CLI::App& command, const char* name, std::string& into, const 
 std::string options_of(const LoadRequest& request) {
     std::string options;
     if (request.allow_endless) options += "allow_endless=1\n";
+    if (request.allow_downgrade) options += "allow_downgrade=1\n";
     if (request.deadline != "none") options += fmt::format("deadline={}\n", guest_duration(request.deadline));
     if (request.probation != "none") options += fmt::format("probation={}\n", guest_duration(request.probation));
     return options;
@@ -90,6 +92,7 @@ void define_load(CLI::App& app, CommandLine& line) {
     command->add_option("--name", request->name, "Register it under this name; default: its own")->type_name("NAME");
     command->add_flag("--no-wait", request->no_wait, "Return as soon as the transition has started");
     command->add_flag("--allow-endless", request->allow_endless, "Accept functions that never return");
+    command->add_flag("--allow-downgrade", request->allow_downgrade, "Accept a lower version than the set has had");
     add_duration(*command, "--deadline", request->deadline,
                  "Turn round by itself what hasn't ended by then, exit code 5; default: 30s");
     add_duration(*command, "--probation", request->probation,

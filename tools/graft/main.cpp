@@ -27,6 +27,8 @@ int run(int argc, char** argv) {
     define_run(app, line);
     define_inspect(app, line);
     define_build(app, line);
+    define_signing(app, line);
+    define_bake(app, line);
     define_patch_steering(app, line);
     define_observing(app, line);
     define_tree(app, line);

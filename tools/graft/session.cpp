@@ -54,7 +54,7 @@ Outcome<std::vector<std::string>> patch_names(NinepClient& client) {
 
 Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::vector<std::string>& names) {
     constexpr const char* kAttributes[] = {"enabled",    "transition", "set",      "version", "description", "fixes",
-                                           "built_from", "built_with", "replaces", "dormant", "probation"};
+                                           "built_from", "built_with", "replaces", "dormant", "probation",   "signer"};
     std::vector<std::string> paths;
     for (const std::string& name : names) {
         for (const char* each : kAttributes) paths.push_back(fmt::format("/livepatch/{}/{}", name, each));
@@ -71,6 +71,7 @@ Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::ve
                            .fixes = attribute(value[5]),
                            .built_from = attribute(value[6]),
                            .built_with = attribute(value[7]),
+                           .signer = attribute(value[11]),
                            .enabled = attribute(value[0]) == "1",
                            .in_transition = attribute(value[1]) == "1",
                            .replaces = attribute(value[8]),

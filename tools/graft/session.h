@@ -20,7 +20,7 @@ std::vector<std::string> lines_of(std::string_view text);
 std::vector<std::string> columns_of(std::string_view line);
 
 struct PatchState {
-    std::string name, set, version, description, fixes, built_from, built_with;
+    std::string name, set, version, description, fixes, built_from, built_with, signer;
     bool enabled = false;
     bool in_transition = false;
     std::string replaces, dormant;

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/patch/pack.h"
+#include "tools/signing/keys.h"
 
 namespace graft::tools {
 namespace {
@@ -18,6 +19,7 @@ struct Arguments {
     std::string image;
     std::string object;
     std::string output;
+    std::string key;
     std::vector<std::string> positions;
     bool quiet = false;
     PackOptions options;
@@ -55,6 +57,7 @@ PackResult<void> make_patch(Arguments& arguments) {
     Object object = GRAFT_TRY(read_object(GRAFT_TRY(read_file(arguments.object)), arguments.object));
     PackSummary summary;
     auto file = GRAFT_TRY(pack(std::move(object), image, arguments.options, &summary));
+    if (!arguments.key.empty()) GRAFT_CHECK(sign_patch(file, GRAFT_TRY(read_secret_key(arguments.key))));
     GRAFT_CHECK(write_file(arguments.output, file));
     if (arguments.quiet) return {};
     fmt::print("{}: patch {}, {} bytes, {} references, {} held{}\n", arguments.output, summary.name, file.size(),
@@ -79,6 +82,7 @@ int run(int argc, char** argv) {
     app.add_option("--fixes", arguments.options.fixes, "Instead of the declared identifiers of what is fixed");
     app.add_option("--position", arguments.positions, "Which of several symbols of one name is meant: NAME,N")
         ->allow_extra_args(false);
+    app.add_option("--key", arguments.key, "Sign with this secret key")->type_name("FILE.key");
     app.add_flag("-q,--quiet", arguments.quiet, "Print errors only");
     try {
         app.parse(argc, argv);

@@ -2,8 +2,8 @@
 // `patches=manual` keeps the kernel from loading it.
 
 #include "kernel/app.h"
+#include "kernel/boot_patches.h"
 #include "kernel/console.h"
-#include "kernel/patch_service.h"
 #include "kernel/power.h"
 #include "tests/guest/bench/bench.h"
 

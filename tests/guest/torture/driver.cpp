@@ -20,6 +20,7 @@
 #include "arch/x86_64/clock.h"
 #include "base/text.h"
 #include "kernel/app.h"
+#include "kernel/boot_patches.h"
 #include "kernel/code_map.h"
 #include "kernel/console.h"
 #include "kernel/memory.h"
