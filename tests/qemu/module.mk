@@ -3,5 +3,5 @@ FAKE_GUEST_SOURCES := tests/qemu/fake_guest.cpp $(wildcard base/*.cpp formats/*.
     $(filter-out $(HOST_SKIP),$(wildcard control/*.cpp))
 build/tools/fake_guest: $(FAKE_GUEST_SOURCES:%=build/host/%.o)
 	@mkdir -p $(@D)
-	$(HOST_CXX) $(HOST_FLAGS) $^ -o $@
+	$(HOST_CXX) $(HOST_FLAGS) $^ -lsodium -o $@
 HOST_OBJECTS += $(FAKE_GUEST_SOURCES:%=build/host/%.o)
