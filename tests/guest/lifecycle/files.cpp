@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "formats/klp.h"
-#include "kernel/patch_service.h"
+#include "kernel/boot_patches.h"
 #include "tests/guest/lifecycle/driver.h"
 
 namespace graft::lifecycle {
