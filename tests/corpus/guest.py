@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qemu"))
-from harness import LIMIT, Failed, Guest  # noqa: E402  pylint: disable=wrong-import-position
+from harness import DONE, LIMIT, TIMED_OUT, Failed, Guest  # noqa: E402  pylint: disable=wrong-import-position
 
 PROBE = re.compile(r"^probe (\w+) (-?\d+) ?$", re.M)
 MARK = r"rounds \d+ ?\n"
@@ -47,4 +47,4 @@ class CorpusGuest(Guest):
         return True
 
 
-__all__ = ["LIMIT", "CorpusGuest", "Failed"]
+__all__ = ["DONE", "LIMIT", "TIMED_OUT", "CorpusGuest", "Failed"]

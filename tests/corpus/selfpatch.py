@@ -7,7 +7,8 @@ Chooses COUNT functions at random of each of kernel/, patch/, control/, drivers/
 statement into each that keeps the behaviour (tests/corpus/mutate.py), builds a patch from that diff, loads it into a
 running guest under load, reads through QEMU's monitor whether the new code has run, unloads it, and reads that it runs
 no more. A function that can't be patched must be one for which the finished image itself shows the reason
-(tests/corpus/image_facts.py): no call site, boot only, no way out.
+(tests/corpus/image_facts.py): no call site, boot only, no way out. One without a way out is refused first, as it must
+be, and then loaded with --allow-endless: it is live unless a task's stack shows that a task is in it for ever.
 
   live      loaded and unloaded; reached: of those, how many the workload has run
   refused   with a reason that was checked
@@ -17,6 +18,7 @@ With words, only functions whose readable names contain one of them.
 import argparse
 import concurrent.futures
 import difflib
+import json
 import os
 import random
 import subprocess
@@ -29,7 +31,7 @@ from pathlib import Path
 
 from baseline import NORMAL, ROOT, CannotBuild, baseline
 from build import build_diff
-from guest import CorpusGuest, Failed
+from guest import DONE, TIMED_OUT, CorpusGuest, Failed
 from image_facts import boot_only, read_functions, run
 from judge import BUILT, REFUSED, last_part
 from monitor import Monitor
@@ -40,6 +42,8 @@ GROUPS = {"kernel": "kernel/", "patch": "patch/", "control": "control/", "driver
 MADE_BY_COMPILER = ("_GLOBAL_", "_ZTh", "_ZTv", "_ZTc")
 WORDS = 4096  # of graft_selfpatch_probe
 SHARE = 90    # per cent that must be live
+ENDLESS = ("never returns", "no way out", "without a return", "endless")  # words of such a refusal
+DEADLINE = "10s"  # of a load that a task may hold for ever
 # What a patch that has been loaded is asked for while the workload runs.
 WORKLOAD = (("tasks",), ("metrics",), ("history",), ("log",), ("ls", "/"), ("cat", "/tasks/1/stack"), ("cat", "/symbols"))
 # Another patch, which comes and goes beside the one that is tried.
@@ -57,9 +61,10 @@ class Trial:
     position: int
     kind: str = ""
     reached: bool = False
+    endless: bool = False
 
     def __str__(self):
-        return f"{self.path} {self.function.readable} ({self.kind})"
+        return f"{self.path} {self.function.readable} ({self.kind}{', never returns' if self.endless else ''})"
 
 
 class Sources:
@@ -89,6 +94,14 @@ def candidates(functions, sources):
             found[group].append(Trial(0, group, function, name, path, position))
             break
     return found
+
+
+def print_bounds(found, boot):
+    """What there is to choose from, and how much of it the image itself shows to be out of reach."""
+    for group, trials in found.items():
+        sites = [trial for trial in trials if trial.function.has_site]
+        print(f"{group:12} functions {len(trials)}, without a call site {len(trials) - len(sites)}, "
+              f"boot only {sum(trial.function.address in boot for trial in sites)}")
 
 
 def choose(found, count, seed, words):
@@ -159,13 +172,17 @@ class Run:
 
     def reason_holds(self, trial, text):
         function = trial.function
+        if self.says_endless(text):
+            return not function.returns
         if "no-patch list" in text or "call site" in text:
             return not function.has_site
         if "boot" in text or "start" in text:
             return function.address in self.boot_only
-        if "never returns" in text or "no way out" in text or "without a return" in text or "endless" in text:
-            return not function.returns
         return False
+
+    @staticmethod
+    def says_endless(text):
+        return any(words in text for words in ENDLESS)
 
     # -- one function
 
@@ -182,6 +199,16 @@ class Run:
         self.guest.graft("load", str(self.helper))
         self.guest.graft("unload", self.helper.stem)
 
+    def load_endless(self, trial, name):
+        trial.endless = True
+        return self.guest.graft("load", str(self.folder / f"{name}.klp"), "--allow-endless", "--deadline", DEADLINE, code=None)
+
+    def is_inside(self, trial):
+        """Whether the function stands on some task's stack, once the load has been turned round."""
+        tasks = json.loads(self.guest.graft("tasks", "--json").output)
+        stacks = [self.guest.graft("cat", f"/tasks/{task['task']}/stack", code=None).output for task in tasks]
+        return any(line.startswith(trial.function.readable + "+") for stack in stacks for line in stack.splitlines())
+
     def runs_on(self, trial):
         """True when the patch's code still runs after it has gone."""
         before = self.word(trial)
@@ -194,8 +221,12 @@ class Run:
         name = f"self-{trial.number}"
         loaded = self.guest.graft("load", str(self.folder / f"{name}.klp"), code=None)
         if loaded.code == REFUSED and self.reason_holds(trial, loaded.errors):
-            return self.refused(trial, loaded.errors)
-        if loaded.code != 0:
+            if not self.says_endless(loaded.errors):
+                return self.refused(trial, loaded.errors)
+            loaded = self.load_endless(trial, name)
+            if loaded.code == TIMED_OUT and self.is_inside(trial):
+                return self.refused(trial, "a task is in it for ever")
+        if loaded.code != DONE:
             return f"the load: exit code {loaded.code}: {loaded.errors}"
         trial.reached = self.is_reached(trial)
         self.guest.graft("unload", name)
@@ -205,6 +236,7 @@ class Run:
             return "it lingers: " + self.guest.graft("cat", f"/lingering/{name}").output
         self.counts[trial.group]["live"] += 1
         self.counts[trial.group]["reached"] += trial.reached
+        self.counts[trial.group]["endless"] += trial.endless
         print(f"live   {trial}{'' if trial.reached else ', not reached'}", flush=True)
         return None
 
@@ -235,7 +267,8 @@ class Run:
 
     def totals(self):
         for group, counts in self.counts.items():
-            print(f"{group:12} tried {counts['tried']}, live {counts['live']} (reached {counts['reached']}), "
+            print(f"{group:12} tried {counts['tried']}, live {counts['live']} (reached {counts['reached']}, "
+                  f"never return {counts['endless']}), "
                   f"refused {counts['refused']}, failed {counts['failed']}")
         return sum(self.counts.values(), Counter())
 
@@ -251,7 +284,8 @@ def main():
     base = baseline(NORMAL)
     sources = Sources(base.tree)
     functions = read_functions(base.image)
-    trials, chance = choose(candidates(functions, sources), options.count, options.seed, options.words)
+    found = candidates(functions, sources)
+    trials, chance = choose(found, options.count, options.seed, options.words)
     if len(trials) >= WORDS:
         print(f"there are words for {WORDS} functions")
         return 2
@@ -259,6 +293,7 @@ def main():
         trial.kind = chance.choice(kinds_for(trial.path, sources.text(trial.path), trial.position))
     with tempfile.TemporaryDirectory() as name:
         run_of = Run(base, functions, Path(name))
+        print_bounds(found, run_of.boot_only)
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             pending = [(trial, pool.submit(run_of.build, trial, sources)) for trial in trials]
             run_of.build_helper()
