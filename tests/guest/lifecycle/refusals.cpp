@@ -1,8 +1,7 @@
 // Operations that must be refused, with exactly this reason, and leave everything as it was.
 #include <algorithm>
 
-#include "base/text.h"
-#include "kernel/image.h"
+#include "formats/klp.h"
 #include "tests/guest/lifecycle/operations.h"
 
 namespace graft::lifecycle {
@@ -55,27 +54,10 @@ bool cut_off(Lifecycle& life) {
                         [&](std::span<std::byte> copy) { return static_cast<usize>(draw(life, copy.size())); });
 }
 
-bool no_object(Lifecycle& life) {
-    return load_damaged(life, RefusalCode::not_an_object, [](std::span<std::byte> copy) {
-        flip(copy[0]);  // of the magic
-        return copy.size();
-    });
-}
-
-bool other_machine(Lifecycle& life) {
-    constexpr usize kMachineOffset = 18;  // ELF: e_machine
-    return load_damaged(life, RefusalCode::wrong_machine, [](std::span<std::byte> copy) {
-        flip(copy[kMachineOffset]);
-        return copy.size();
-    });
-}
-
-bool other_build(Lifecycle& life) {
-    return load_damaged(life, RefusalCode::wrong_build, [](std::span<std::byte> copy) {
-        // The image's note ends in the build-id.
-        auto id = kernel::image_section(kernel::ImageSection::build_id).last(patch::kBuildIdSize);
-        auto at = std::ranges::search(copy, id);
-        if (!at.empty()) flip(at.front());
+// Any byte of the object: nothing of it is believed before the signature is.
+bool tampered(Lifecycle& life) {
+    return load_damaged(life, RefusalCode::wrong_signature, [&](std::span<std::byte> copy) {
+        flip(copy[draw(life, copy.size() - formats::kKlpEnvelopeSize)]);
         return copy.size();
     });
 }
@@ -175,9 +157,7 @@ bool transition_running(Lifecycle& life) {
 
 constexpr Operation kRefusals[] = {
     {"refused-cut-off", cut_off},
-    {"refused-no-object", no_object},
-    {"refused-other-machine", other_machine},
-    {"refused-other-build", other_build},
+    {"refused-tampered", tampered},
     {"refused-bad-name", bad_name},
     {"refused-name-taken", name_taken},
     {"refused-on-probation", on_probation},
