@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("GRAFT_BUILD", ROOT / "build"))
 NORMAL = "-O2"
 IMAGE = "test-corpus"
-LEFT_OUT = ("build", "build-toolchain", ".git")
+LEFT_OUT = ("build", "build-sources", "build-toolchain", ".git")
 
 
 class CannotBuild(Exception):
@@ -52,7 +52,7 @@ def baseline(opt):
     tree = BUILD / "corpus" / opt.lstrip("-")
     copy_tree(tree)
     made = subprocess.run(["make", "-C", str(tree), f"-j{os.cpu_count() or 1}", "--no-print-directory", f"OPT={opt}", f"build/{IMAGE}.elf"],
-                          capture_output=True, text=True, check=False)
+                          env={"SOURCES_DIR": str(ROOT / "build-sources"), **os.environ}, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise CannotBuild((made.stdout + made.stderr)[-3000:])
     return Baseline(tree / "build")
