@@ -64,8 +64,10 @@ unwind: build/test-unwind.elf build/graft  ## every step's walk against a shadow
 	@$(MEASURE) unwind build/graft --timeout 3000 run $< --smp 1 --append "$(QUIET_IMAGE) steps=$(STEPS)"
 
 SEEDS ?= 1000
-sim: build/sim  ## random histories of the patch core (SEEDS)
-	@$(MEASURE) sim build/sim --seeds $(SEEDS)
+# Every hundredth seed under the sanitizers, too.
+sim: build/sim build/checked-sim  ## random histories of the patch core (SEEDS)
+	@$(MEASURE) sim sh -c 'build/checked-sim --only histories --first 2 --step 100 --seeds $$((($(SEEDS) + 99) / 100)) && \
+	    exec build/sim --seeds $(SEEDS)'
 
 CYCLES ?= 1000
 SMP ?= 4

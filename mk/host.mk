@@ -52,6 +52,10 @@ build/check/%.o: %
 SIM_OBJECTS := $(patsubst %,build/host/%.o,$(HOST_BASE) $(sort $(wildcard patch/*.cpp)) $(SIM_SOURCES) tests/sim/main.cpp)
 build/sim: $(SIM_OBJECTS)
 	$(call run,LINK,$@)$(HOST_CXX) $(HOST_FLAGS) $^ -lsodium -o $@
+# The same under the sanitizers.
+SIM_CHECK_OBJECTS := $(SIM_OBJECTS:build/host/%=build/check/%)
+build/checked-sim: $(SIM_CHECK_OBJECTS)
+	$(call run,LINK,$@)$(HOST_CXX) $(CHECK_FLAGS) $^ -lsodium -o $@
 
 # ---- fuzzers: tests/fuzz/NAME_fuzz.cpp, each with everything pure ----------------------------------------------------
 
@@ -74,5 +78,5 @@ fuzzers: $(FUZZERS)
 unit: build/unit/all  ## the unit tests alone
 	build/unit/all --gtest_brief=1
 
--include $(wildcard $(patsubst %.o,%.d,$(HOST_OBJECTS) $(HOST_BASE:%=build/host/%.o) $(SIM_OBJECTS) $(CHECK_OBJECTS) \
+-include $(wildcard $(patsubst %.o,%.d,$(HOST_OBJECTS) $(HOST_BASE:%=build/host/%.o) $(SIM_OBJECTS) $(SIM_CHECK_OBJECTS) $(CHECK_OBJECTS) \
     $(UNIT_SOURCES:%=build/check/%.o) $(FUZZ_OBJECTS) $(FUZZERS:build/fuzz/%=build/fuzzed/tests/fuzz/%_fuzz.cpp.o)))

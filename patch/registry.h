@@ -36,7 +36,8 @@
 // force() moves every task that is left. Whoever it moved may still be inside the loser, which is marked for good: it
 // is freed only by the ordinary search, its destructors run only then, and later transitions of its set or functions
 // count its text as changing. A transition that is turned afterwards has every task that moved looked at again; so
-// nothing is left in the loser then, and none is marked.
+// nothing is left in the loser when it ends there, and none is marked. Turned once more, it leads to where tasks were
+// forced, and some of these may not have moved meanwhile: its loser is marked.
 //
 // A deadline turns a transition that hasn't moved everybody by then, once; who held it is in the history.
 //
@@ -179,7 +180,9 @@ private:
 
     struct Run {  // what the running transition has beside itself
         u64 deadline_at_ns = 0;
-        bool forced = false;  // as it leads now
+        std::array<bool, 2> forced{};  // by the side that it led to
+
+        bool is_forced(Universe target) const { return forced[static_cast<usize>(target)]; }
         bool reported_stuck = false;
     };
 
@@ -307,6 +310,7 @@ private:
     TaintView taint_;
     u64 alarm_ = kNoAlarm;
     u64 unauthenticated_refusals_ = 0;
+    u64 rollback_retry_ns_ = 0;  // when one that is due and couldn't begin is tried again
     // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched
     // memory holds it.
     std::array<AddressRange, kMaxPatches * 3> searched_{};

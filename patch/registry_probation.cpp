@@ -80,6 +80,7 @@ void Registry::start_due_rollback() {
         if (!started && !patch.rollback_told)
             record_refusal(HistoryEvent::stuck, patch.texts.name, patch.signer, started.error());
         patch.rollback_told = true;
+        if (!started) rollback_retry_ns_ = machine_.now_ns() + kRetryNs;
         return;
     }
 }
@@ -121,7 +122,7 @@ void Registry::set_alarm() {
     for (Patch& patch : patches_) {
         if (has_callback) break;  // the end of it comes first
         if (patch.rollback_due) {
-            if (!transition_) take(machine_.now_ns() + kRetryNs);
+            if (!transition_) take(rollback_retry_ns_);
         } else if (patch.is_on_probation() && patch.stage == Stage::enabled) {
             take(patch.probation_end_ns);
         }

@@ -203,7 +203,7 @@ std::optional<TransitionView> Registry::transition() {
     view.tasks_to_move = machine_.tasks_to_move();
     view.moves = machine_.moves();
     view.deadline_ns = run_.deadline_at_ns;
-    view.forced = run_.forced;
+    view.forced = run_.is_forced(transition_->target());
     return view;
 }
 

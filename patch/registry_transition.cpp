@@ -90,8 +90,6 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
 
 void Registry::turn() {
     transition_->turn();
-    // Whoever was moved by force is looked at again on the way back, like everybody.
-    run_.forced = false;
     run_.reported_stuck = false;
     show_direction();
     record(HistoryEvent::turned, transition_->subject());
@@ -105,7 +103,7 @@ RefusalResult<void> Registry::force(std::string_view name) {
     if (!is_moving()) return check_no_callback();
     u64 tasks = machine_.tasks_to_move();
     machine_.force_moves();
-    run_.forced = true;
+    run_.forced[static_cast<usize>(transition_->target())] = true;
     ++taint_.forced;
     taint_.last_forced.assign(transition_->subject().texts.name);
     record_tasks(HistoryEvent::forced, tasks);
@@ -165,7 +163,8 @@ Completion Registry::complete_locked() {
         return Completion::stuck;
     }
     settled_ = transition_->target();
-    if (Patch* loser = transition_->loser(); loser != nullptr && run_.forced) loser->forced = true;
+    if (Patch* loser = transition_->loser(); loser != nullptr && run_.is_forced(transition_->target()))
+        loser->forced = true;
     callbacks_ = {};
     callbacks_.phase = Callbacks::Phase::after;
     callbacks_.change = transition_->change();

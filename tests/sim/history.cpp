@@ -1,7 +1,10 @@
 #include "tests/sim/history.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "patch/registry.h"
-#include "tests/sim/patch_builder.h"
+#include "tests/sim/history_definitions.h"
 #include "tests/sim/sim_machine.h"
 
 namespace graft::sim {
@@ -10,44 +13,26 @@ using namespace patch;
 
 namespace {
 
-constexpr usize kDefinitions = 4;
-constexpr usize kChanging = 12;  // functions that patches change or hold, the first ones
 constexpr int kMostRounds = 500;
+constexpr u64 kMoment = 1'000'000;        // far more than the calls of now_ns() in one history
+constexpr u64 kLongTime = 2'500'000'000;  // more than the core waits before it tries again
+constexpr usize kThousands = 1000;
 
-std::vector<PatchDefinition> make_definitions(Random& random) {
-    std::vector<PatchDefinition> definitions;
-    for (usize i = 0; i < kDefinitions; ++i) {
-        PatchDefinition made;
-        made.name = "patch-" + std::to_string(i);
-        made.leaks = random.percent(40);
-        for (u64 n = 1 + random.below(3); n > 0; --n) made.replaced.insert(random.below(kChanging));
-        for (u64 n = random.below(3); n > 0; --n) {
-            usize function = random.below(kChanging);
-            if (!made.replaced.contains(function)) made.held.insert(function);
-        }
-        definitions.push_back(std::move(made));
-    }
-    return definitions;
-}
-
-Bytes make_file(const SimImage& image, const PatchDefinition& definition, bool wrong) {
-    PatchBuilder builder(image, definition.name);
-    u32 helper = builder.add_function("helper");
-    for (usize function : definition.replaced)
-        builder.add_call(builder.replace(image.function(function).name), 8, helper);
-    for (usize function : definition.held) builder.add_hold(image.function(function));
-    if (wrong) builder.functions[0].position = 7;
-    return builder.build();
-}
-
-class Tally final : public PatchVisitor, public FunctionVisitor {
+class Visible final : public PatchVisitor, public FunctionVisitor {
 public:
-    void patch(const PatchView& view) override { patches.emplace_back(view.name); }
+    void patch(const PatchView& view) override {
+        patches.emplace_back(view.name);
+        told.push_back(std::string(view.name) + " " + std::string(name_of(view.stage)) + " " +
+                       std::string(view.dormant) + (view.on_probation ? " on probation" : ""));
+        in_force += view.enabled ? 1 : 0;
+    }
     void function(const FunctionView& view) override {
         if (view.patched) sites[view.entry] = view.new_function;
     }
     std::vector<std::string> patches;
+    std::vector<std::string> told;
     std::map<VirtAddr, VirtAddr> sites;
+    usize in_force = 0;
 };
 
 class History {
@@ -58,23 +43,23 @@ public:
           machine_(image, model_, random_, sim_options(options)),
           registry_(Registry::create(machine_)),
           image_(image),
-          operations_(options.operations) {
+          options_(options) {
         for (auto& definition : model_.definitions()) files_.push_back(make_file(image, definition, false));
     }
 
     HistoryResult run() {
         before_ = machine_.ledger();
-        for (usize i = 0; i < operations_ && !machine_.broken(); ++i) {
-            machine_.run(400);
-            operate();
-            check();
+        for (usize i = 0; i < options_.operations && good(); ++i) {
+            machine_.run(pause_);
+            ring();
+            if (good()) operate();
+            if (good()) check();
         }
-        if (!machine_.broken()) wind_up();
-        result_.events = machine_.events();
-        result_.moves = machine_.all_moves();
-        if (machine_.broken()) result_.violation = machine_.violations.front();
+        if (good()) wind_up();
+        take_counts();
+        if (!good()) result_.violation = machine_.violations.front();
         // After a violation the records don't fit together any more: they are left as they are.
-        if (machine_.broken()) (void)registry_.give_up();
+        if (!good()) (void)registry_.give_up();
         return result_;
     }
 
@@ -82,136 +67,422 @@ private:
     SimOptions sim_options(const HistoryOptions& options) {
         SimOptions made;
         made.defect = options.defect;
-        made.tasks = options.tasks != 0 ? options.tasks : 4 + random_.below(random_.percent(4) ? 4000 : 60);
+        bool has_thousands = options.tasks == 0 && options.seed % 1000 == 0;
+        made.tasks = has_thousands ? 1000 + random_.below(2000) : 2 + random_.below(15);
+        if (options.tasks != 0) made.tasks = options.tasks;
+        pause_ = 120 + 2 * made.tasks;
+        if (made.tasks >= kThousands) ++count(Happening::thousands);
         made.most_tasks = made.tasks * 2;
         made.fewest_tasks = made.tasks / 2;
-        made.processors = 1 + random_.below(6);
+        made.processors = 1 + random_.below(5);
         return made;
     }
 
-    // Mostly what makes sense at this moment, sometimes anything.
+    bool good() const { return !machine_.broken(); }
+    void violate(std::string what) { machine_.violations.push_back(std::move(what)); }
+    bool has(Defect defect) const { return options_.defect == defect; }
+    u64& count(Happening happening) { return result_.count(happening); }
+    std::string_view name(int patch) const { return model_.definition(patch).name; }
+
+    // ---- what is done. Mostly what makes sense at this moment, sometimes anything.
+
     void operate() {
-        auto running = registry_->transition();
+        const ModelChange* change = model_.change();
+        int patch = some_patch();
+        if (change != nullptr && random_.percent(75)) {
+            patch = change->subject();
+            if (change->before != kNobody && change->after != kNobody && random_.percent(25))
+                patch = patch == change->before ? change->after : change->before;
+        }
         u64 what = random_.below(100);
-        usize which = random_.below(kDefinitions);
-        std::string name = model_.definitions()[which].name;
-        if (what < 5) return plan(which);
-        if (what < 8) {
-            result_.freed += registry_->retry_lingering();
-            return;
-        }
-        if (running) {
-            if (what < 64) name = running->patch.view();
-            if (what < 55) return machine_.worker_due() || what < 12 ? complete() : machine_.run(4000);
-            if (what < 62) return request([&] { return registry_->reverse(name); });
-            if (what < 65) return request([&] { return registry_->unregister(name); });
-            if (what < 68) return load(which);
-            return machine_.run(6000);
-        }
-        if (what < 70) return load(which);
-        request([&] { return registry_->unregister(name); });
+        if (what < 3) return plan(patch);
+        if (what < 6 || (what < 20 && machine_.search_due())) return search();
+        if (what < 14) return pass_time();
+        if (change != nullptr) return steer(patch);
+        if (what < 50) return load(some_patch());
+        if (what < 66) return roll_back(in_force(patch));
+        if (what < 75) return commit(in_force(patch));
+        if (what < 82) return withdraw(in_force(patch));
+        if (what < 84) return reverse(patch);
+        if (what < 86) return force(patch);
+        unregister(in_force(patch));
     }
 
-    // Sometimes the machine fails at some point, and sometimes the file is wrong: then all must be as before.
-    void load(usize which) {
-        bool wrong = random_.percent(8);
-        Bytes spoiled = wrong ? make_file(image_, model_.definitions()[which], true) : Bytes();
-        if (random_.percent(20)) machine_.fail_after(1 + random_.below(30));
-        request([&] { return registry_->load(wrong ? spoiled : files_[which], {}, {}); });
+    // While a change is under way.
+    void steer(int patch) {
+        u64 what = random_.below(100);
+        if (what < 45) return machine_.worker_due() || what < 5 ? complete() : machine_.run(10 * pause_);
+        if (what < 55) return reverse(patch);
+        if (what < 60) return unregister(patch);
+        if (what < 66) return force(patch);
+        if (what < 70) return withdraw(random_.percent(60) ? in_force(some_patch()) : patch);
+        if (what < 74) return roll_back(random_.percent(50) ? in_force(some_patch()) : patch);
+        if (what < 78) return commit(random_.percent(50) ? in_force(some_patch()) : patch);
+        if (what < 82) return load(some_patch());
+        machine_.run(10 * pause_);
     }
 
+    int some_patch() { return static_cast<int>(random_.below(model_.definitions().size())); }
+    // Mostly the one of its set that is in force.
+    int in_force(int patch) {
+        int current = model_.set(model_.definition(patch).set).current;
+        return current != kNobody && random_.percent(80) ? current : patch;
+    }
+
+    // Makes a request, during which some call of the machine's may fail, and compares what it leads to.
     template <typename Request>
-    void request(Request make) {
-        if (random_.percent(10) && !machine_.failure_pending()) machine_.fail_after(1 + random_.below(12));
-        auto before = machine_.ledger();
-        auto result = make();
+    bool ask(const Expected& expected, Request make) {
+        if (can_fail_ && random_.percent(20)) machine_.fail_after(1 + random_.below(30));
+        machine_.forget_failure();
+        Ledger before = machine_.ledger();
+        Visible visible_before = look();
+        u64 alarm = machine_.alarm_ns;
+        u64 turns = model_.change() != nullptr ? model_.change()->turns : 0;
+        bool had_change = model_.change() != nullptr;
+        RefusalResult<void> result = make();
         machine_.fail_after(0);
-        if (result) return;
-        ++result_.refusals;
-        if (machine_.ledger() != before && !machine_.broken())
-            machine_.violations.push_back("a refusal left something behind");
+        model_.wish({});
+        if (!good()) return false;
+        u64 turned = had_change && model_.change() != nullptr ? model_.change()->turns - turns : 0;
+        if (result) {
+            if (expected.answer == Answer::refused)
+                violate("accepted, though it had to be refused: " + std::string(name_of(expected.code)));
+            if (turned != (expected.answer == Answer::turns ? 1u : 0u)) violate("it turned, or didn't");
+            bool begins = !had_change && model_.change() != nullptr;
+            if (begins != (expected.answer == Answer::starts)) violate("a transition began, or didn't");
+            return good();
+        }
+        ++result_.refused[static_cast<usize>(result.error().code)];
+        if (machine_.has_failed()) {
+            ++count(Happening::request_failed);
+        } else if (expected.answer != Answer::refused || expected.code != result.error().code) {
+            violate("refused with " + std::string(name_of(result.error().code)) + ", expected " +
+                    (expected.answer == Answer::refused ? std::string(name_of(expected.code)) : "no refusal"));
+        }
+        bool is_same = machine_.ledger() == before && look().told == visible_before.told && turned == 0 &&
+                       machine_.alarm_ns == alarm && had_change == (model_.change() != nullptr);
+        if (!is_same) violate("a refusal left something behind");
+        return false;
     }
 
-    void plan(usize which) {
+    void load(int patch) {
+        const PatchDefinition& definition = model_.definition(patch);
+        bool is_wrong = random_.percent(6) && definition.claims() != 0;
+        Bytes spoiled = is_wrong ? make_file(image_, definition, true) : Bytes();
+        LoadOptions options;
+        if (random_.percent(55)) options.probation_ns = (1 + random_.below(30)) * kMoment;
+        if (random_.percent(40)) options.deadline_ns = (1 + random_.below(12)) * kMoment;
+        Expected expected = model_.expect_load(patch, is_wrong);
+        model_.wish({true, ChangeKind::load, definition.set, patch, options.deadline_ns, options.probation_ns});
+        (void)ask(expected, [&] { return registry_->load(is_wrong ? spoiled : files_[index(patch)], {}, options); });
+    }
+
+    void unregister(int patch) {
+        u64 deadline = some_deadline();
+        model_.wish({true, ChangeKind::unload, model_.definition(patch).set, kNobody, deadline});
+        if (ask(model_.expect_unregister(patch), [&] { return registry_->unregister(name(patch), deadline); }))
+            note_turn();
+    }
+
+    void reverse(int patch) {
+        if (ask(model_.expect_reverse(patch), [&] { return registry_->reverse(name(patch)); })) note_turn();
+    }
+
+    void roll_back(int patch) {
+        u64 deadline = some_deadline();
+        model_.wish({true, ChangeKind::rollback, model_.definition(patch).set, kNobody, deadline});
+        (void)ask(model_.expect_rollback(patch), [&] { return registry_->rollback(name(patch), deadline); });
+    }
+
+    void commit(int patch) {
+        machine_.commits(true);
+        if (ask(model_.expect_commit(patch), [&] { return registry_->commit(name(patch)); })) {
+            model_.end_probation(model_.definition(patch).set);
+            ++count(Happening::committed);
+        }
+        machine_.commits(false);
+    }
+
+    void force(int patch) {
+        if (!ask(model_.expect_force(patch), [&] { return registry_->force(name(patch)); })) return;
+        model_.force();
+        ++count(Happening::forced);
+        was_forced_ = true;
+        if (machine_.tasks_to_move() != 0) violate("force has left tasks to be moved");
+    }
+
+    void withdraw(int patch) {
+        bool expected = model_.expect_withdraw(patch);
+        const ModelChange* change = model_.change();
+        bool is_loading = change != nullptr && change->is_about(patch);
+        u64 turns = change != nullptr ? change->turns : 0;
+        if (expected && !is_loading) model_.set_due(model_.definition(patch).set);
+        if (can_fail_ && random_.percent(20)) machine_.fail_after(1 + random_.below(6));
+        machine_.forget_failure();
+        bool done =
+            has(Defect::withdrawal_lost) && !is_loading ? expected : registry_->withdraw(name(patch), "simulated");
+        machine_.fail_after(0);
+        if (!good()) return;
+        if (done != expected) return violate("a withdrawal that can't be, or one that is refused");
+        if (!done) return;
+        if (is_loading) {
+            if (model_.change()->turns != turns + 1) return violate("a withdrawn load hasn't turned");
+            ++count(Happening::withdrawn_load);
+            return note_turn();
+        }
+        check_due_rollback();
+    }
+
+    u64 some_deadline() { return random_.percent(30) ? (1 + random_.below(12)) * kMoment : 0; }
+    static usize index(int patch) { return static_cast<usize>(patch); }
+
+    void note_turn() {
+        if (model_.change() == nullptr || model_.change()->turns == 0) return;
+        ++count(Happening::turned);
+        if (std::exchange(was_forced_, false)) ++count(Happening::turned_after_force);
+    }
+
+    // A rollback by itself is the next transition when none runs.
+    void check_due_rollback() {
+        if (model_.change() != nullptr || !model_.is_rollback_due()) return;
+        if (!machine_.has_failed()) return violate("a rollback that is due doesn't begin");
+        ++count(Happening::rollback_failed);
+    }
+
+    void plan(int patch) {
         class Sink final : public PlanSink {
+        public:
             void patch(const PatchView&) override {}
             void function(const FunctionView&) override {}
             void holder(u64, Verdict::Kind) override {}
-            void refusal(const Refusal&) override {}
+            void refusal(const Refusal& refusal) override { first = first ? first : std::optional(refusal.code); }
+            std::optional<RefusalCode> first;
         } sink;
-        auto before = machine_.ledger();
-        registry_->plan(files_[which], {}, {}, sink);
-        if (machine_.ledger() != before) machine_.violations.push_back("a plan changed something");
+        Ledger before = machine_.ledger();
+        registry_->plan(files_[index(patch)], {}, {}, sink);
+        if (machine_.ledger() != before) violate("a plan changed something");
+        bool loads = model_.expect_load(patch, false).answer == Answer::starts;
+        if (loads != !sink.first) violate("a plan says something else than the load would");
     }
 
-    void complete() {
-        auto running = registry_->transition();
-        if (random_.percent(5)) machine_.fail_after(1);
-        machine_.worker_called();
-        auto completed = registry_->complete();
+    // ---- time
+
+    void pass_time() {
+        machine_.advance(random_.percent(8) ? kLongTime : (1 + random_.below(8)) * kMoment);
+        ring();
+    }
+
+    bool is_deadline_over(u64 now) const {
+        const ModelChange* change = model_.change();
+        return change != nullptr && change->deadline_at != 0 && change->deadline_at <= now;
+    }
+
+    // The worker's call at the time that the core asked for.
+    void ring() {
+        u64 now = machine_.clock();
+        bool is_deadline = is_deadline_over(now);
+        bool leads_back = is_deadline && !model_.change()->forward;
+        std::array<bool, kSets> is_over{};
+        bool is_any_over = false;
+        for (usize set = 0; set < kSets; ++set) {
+            is_over[set] = model_.is_probation_over(set, now);
+            is_any_over = is_any_over || is_over[set];
+        }
+        if (machine_.alarm_ns > now) {
+            if (is_deadline || is_any_over) violate("a time has passed, and no alarm was set");
+            return;
+        }
+        for (usize set = 0; set < kSets; ++set) {
+            if (!is_over[set]) continue;
+            model_.end_probation(set);
+            ++count(Happening::expired);
+        }
+        u64 turns = model_.change() != nullptr ? model_.change()->turns : 0;
+        machine_.alarm_ns = kNoAlarm;
+        machine_.forget_failure();
+        if (can_fail_ && random_.percent(10)) machine_.fail_after(1 + random_.below(8));
+        registry_->tick();
         machine_.fail_after(0);
-        if (completed != Completion::done || !running) return;
-        (running->appearing ? result_.loads : result_.unloads) += 1;
-        result_.turns += running->turns;
-        for (usize i = 0; i < kDefinitions; ++i) {
-            if (running->patch.view() != model_.definitions()[i].name) continue;
-            Force expected = running->appearing ? Force::in : Force::out;
-            if (model_.force(i) != expected) machine_.violations.push_back("a transition ended on the wrong side");
+        if (!good()) return;
+        check_due_rollback();
+        // One that passes on the way back has passed.
+        if (is_deadline && model_.change() != nullptr) model_.forget_deadline();
+        check_deadline(is_deadline && !leads_back, turns);
+    }
+
+    void check_deadline(bool is_deadline, u64 turns) {
+        const ModelChange* change = model_.change();
+        if (change == nullptr) return;
+        if (change->turns != turns) {
+            if (!is_deadline) return violate("it turned before its deadline");
+            ++count(Happening::deadline_turned);
+            note_turn();
+        } else if (is_deadline && machine_.tasks_to_move() != 0) {
+            return violate("a deadline has passed, and nothing turned");
         }
     }
 
-    // When no transition runs, func stacks and call sites say the same.
+    void search() {
+        machine_.searched();
+        u64 freed = registry_->retry_lingering();
+        count(Happening::freed_later) += freed;
+    }
+
+    // ---- the end of a change
+
+    void complete() {
+        const ModelChange* running = model_.change();
+        if (running == nullptr) return;
+        const ModelChange change = *running;
+        bool was_on_probation = model_.set(change.set).on_probation;
+        machine_.forget_failure();
+        if (can_fail_ && random_.percent(8)) machine_.fail_after(1 + random_.below(5));
+        machine_.worker_called();
+        auto completed = registry_->complete();
+        machine_.fail_after(0);
+        if (!good()) return;
+        if (completed == Completion::stuck) {
+            ++count(Happening::stuck);
+            if (!machine_.has_failed()) violate("call sites can't be settled");
+            return;
+        }
+        if (completed != Completion::done) return;
+        note_end(change, was_on_probation);
+        was_forced_ = false;
+        if (model_.change() != nullptr) ++count(Happening::rolled_back_by_itself);
+        check_due_rollback();
+        if (has(Defect::dormant_lost) && model_.set(change.set).dormant != kNobody)
+            (void)registry_->commit(name(model_.set(change.set).current)).has_value();
+    }
+
+    void note_end(const ModelChange& change, bool was_on_probation) {
+        const ModelSet& set = model_.set(change.set);
+        int loser = change.loser();
+        if (loser != kNobody && loser != set.dormant && model_.is_named(loser)) ++count(Happening::lingered);
+        switch (change.kind) {
+            case ChangeKind::load:
+                return note_load(change);
+            case ChangeKind::unload:
+                if (!change.forward) ++count(Happening::unload_turned);
+                if (change.forward) ++count(was_on_probation ? Happening::unloaded_on_probation : Happening::unloaded);
+                return;
+            case ChangeKind::rollback:
+                if (!change.forward) {
+                    ++count(Happening::rollback_turned);
+                } else {
+                    ++count(change.after == kNobody ? Happening::rolled_back_to_original : Happening::rolled_back);
+                }
+                return;
+        }
+    }
+
+    void note_load(const ModelChange& change) {
+        if (!change.forward) {
+            ++count(Happening::load_turned);
+            return;
+        }
+        if (model_.set(change.set).on_probation) ++count(Happening::probation);
+        if (change.before == kNobody) {
+            ++count(Happening::loaded);
+            return;
+        }
+        ++count(Happening::replaced);
+        const PatchDefinition& before = model_.definition(change.before);
+        const PatchDefinition& after = model_.definition(change.after);
+        if (after.replaced == 0) ++count(Happening::replaced_by_empty);
+        bool is_same = before.replaced == after.replaced && before.held == after.held;
+        if (is_same) ++count(Happening::replaced_by_same);
+    }
+
+    // ---- what must hold when no transition runs: registry, call sites and model say the same
+
+    Visible look() {
+        Visible visible;
+        registry_->visit_patches(visible);
+        return visible;
+    }
+
     void check() {
-        if (machine_.broken() || registry_->transition()) return;
-        Tally tally;
-        registry_->visit_patches(tally);
-        for (auto& name : tally.patches) registry_->visit_functions(name, tally);
-        if (machine_.ledger().sites != tally.sites)
-            machine_.violations.push_back("call sites and func stacks disagree");
-        if (machine_.ledger().trampolines != 0) machine_.violations.push_back("trampolines are left");
+        if (model_.change() != nullptr || registry_->transition()) return;
+        Visible visible = look();
+        std::vector<std::string> expected;
+        Functions replaced = 0;
+        for (usize i = 0; i < kSets; ++i) {
+            const ModelSet& set = model_.set(i);
+            if (set.current == kNobody) continue;
+            expected.push_back(std::string(name(set.current)) + " enabled " +
+                               (set.dormant != kNobody ? std::string(name(set.dormant)) : "") +
+                               (set.on_probation ? " on probation" : ""));
+            replaced |= model_.definition(set.current).replaced;
+        }
+        std::vector<std::string> told = visible.told;
+        std::sort(told.begin(), told.end());
+        std::sort(expected.begin(), expected.end());
+        if (told != expected) return violate("the registry has other patches than the model");
+        for (auto& patch : visible.patches) registry_->visit_functions(patch, visible);
+        if (machine_.ledger().sites != visible.sites) violate("call sites and func stacks disagree");
+        Functions live = 0;
+        for (auto& [entry, target] : visible.sites) live |= Functions{1} << *image_.index_at(entry);
+        if (live != replaced) violate("other functions are patched than the model says");
+        if (machine_.ledger().trampolines != 0) violate("trampolines are left");
     }
 
     // Unloads everything. With tasks that all run on, each transition ends, and nothing is left.
     void wind_up() {
         machine_.keep_tasks();
-        for (int round = 0; round < kMostRounds && !machine_.broken(); ++round) {
+        can_fail_ = false;
+        for (int round = 0; round < kMostRounds && good(); ++round) {
             machine_.wake_all();
             if (round > 50) machine_.forget_pointers();
-            machine_.run(500 + 40 * machine_.task_count());
-            if (registry_->transition()) {
-                complete();
-                continue;
-            }
-            Tally tally;
-            registry_->visit_patches(tally);
-            if (!tally.patches.empty()) {
-                (void)registry_->unregister(tally.patches[random_.below(tally.patches.size())]).has_value();
-                continue;
-            }
-            result_.freed += registry_->retry_lingering();
-            check();
-            if (machine_.ledger() == before_) return give_back();
+            machine_.run(100 + 40 * machine_.task_count());
+            if (good()) end_something();
+            if (good()) check();
+            if (good() && machine_.ledger() == before_) return give_back();
         }
-        if (!machine_.broken()) {
-            machine_.violations.push_back(registry_->transition() ? "a transition never ends"
-                                                                  : "memory or records are left behind");
+        if (good())
+            violate(model_.change() != nullptr ? "a transition never ends" : "memory or records are left behind");
+    }
+
+    void end_something() {
+        if (model_.change() != nullptr) return complete();
+        if (model_.is_rollback_due()) machine_.advance(kLongTime);
+        ring();
+        if (model_.change() != nullptr || !good()) return;
+        for (usize set = 0; set < kSets; ++set) {
+            if (model_.set(set).current != kNobody) return unregister(model_.set(set).current);
         }
+        search();
     }
 
     void give_back() {
         registry_.reset();
-        if (machine_.ledger() != Ledger{}) machine_.violations.push_back("the registry left records behind");
+        if (machine_.ledger() != Ledger{}) violate("the registry left records behind");
+    }
+
+    void take_counts() {
+        const SimCounts& counts = machine_.counts();
+        count(Happening::forced_inside) += counts.forced_inside;
+        count(Happening::forced_in_flight) += counts.forced_in_flight;
+        count(Happening::forced_freed) += counts.forced_freed;
+        count(Happening::without_sites) += counts.empty_changes;
+        count(Happening::birth) += counts.births;
+        count(Happening::death) += counts.deaths;
+        result_.events = machine_.events();
+        result_.moves = machine_.all_moves();
     }
 
     Random random_;
+    HistoryResult result_;
+    u64 pause_ = 0;
     Model model_;
     SimMachine machine_;
     RecordOwner<Registry> registry_;
     SimImage& image_;
-    usize operations_;
+    HistoryOptions options_;
     std::vector<Bytes> files_;
     Ledger before_;
-    HistoryResult result_;
+    bool can_fail_ = true;
+    bool was_forced_ = false;  // the change that is under way
 };
 
 }  // namespace

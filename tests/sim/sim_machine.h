@@ -28,8 +28,10 @@ struct SimFrame {
     };
     At at = At::site;
     std::optional<usize> function;  // of the image
-    std::optional<usize> own;       // or: the patch whose helper this is
+    int own = kNobody;              // or: the patch whose helper this is
     VirtAddr code;                  // body: where the version begins
+    int version = kNobody;          // body: the patch whose code that is
+    bool counts = false;            // for the model: belongs to the episode
     VirtAddr pc;
     u64 trampolines = 0;  // handle
     usize slot = 0;
@@ -49,7 +51,16 @@ struct SimTask {
     bool marked = false;                                  // to be examined when it next stops running
     bool newborn = true;
     bool overlooked = false;  // only a defect sets it
-    std::vector<Episode> episodes;
+    Episode episode;
+};
+
+struct SimCounts {
+    u64 births = 0;
+    u64 deaths = 0;
+    u64 forced_inside = 0;     // tasks moved by force while inside what changes
+    u64 forced_in_flight = 0;  // that had chosen a version already
+    u64 forced_freed = 0;      // patches that were put out of force by force
+    u64 empty_changes = 0;     // of no call site
 };
 
 struct SimOptions {
@@ -77,6 +88,10 @@ public:
     const patch::MoveCounts& all_moves() const { return all_moves_; }
     usize task_count() const { return tasks_.size(); }
     usize pointer_count() const { return pointers_.size(); }
+    bool search_due() const { return search_due_; }
+    void searched() { search_due_ = false; }
+    void commits(bool now) { commits_ = now; }  // a commit is under way
+    const SimCounts& counts() const { return counts_; }
 
     // -- patch::Machine
     void lock() override;
@@ -99,6 +114,9 @@ public:
     void force_moves() override;
     void visit_holders(patch::HolderSink& sink) override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
+    bool search_later() override;
+    void release(void* memory, usize size) override;
+    void set_alarm(u64 at_ns) override;
     void prepare_search(std::span<const AddressRange> ranges) override;
     patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
 
@@ -106,12 +124,7 @@ private:
     class WalkedStack;
     struct Pointer {
         VirtAddr target;
-        usize patch;
-    };
-    struct Change {  // what the current trampolines are for
-        usize patch;
-        Force before;
-        patch::Universe in_force;
+        int patch;
     };
 
     bool has(Defect defect) const { return options_.defect == defect; }
@@ -135,7 +148,7 @@ private:
     void land(SimTask& task, SimFrame& frame, VirtAddr target);
     void return_from(SimTask& task);
     VirtAddr some_pc(const SimFrame& frame);
-    std::optional<usize> patch_at(VirtAddr address) const;
+    int patch_at(VirtAddr address) const;
     VirtAddr helper_of(VirtAddr patch_text) const;
     VirtAddr seen_site(usize processor, VirtAddr entry) const;
 
@@ -147,6 +160,12 @@ private:
     bool hides(const SimFrame& frame) const;
     std::vector<u64> task_ids() const;
     void check_worker();
+    std::string check_dispatches(const ModelChange& change, std::span<const patch::Dispatch> dispatches) const;
+    std::vector<patch::Dispatch> spoiled(const ModelChange& change, std::span<const patch::Dispatch> dispatches) const;
+    void enter_episode(SimTask& task, SimFrame& frame);
+    void begin_episodes();
+    void force_move(SimTask& task);
+    bool is_forced_out(AddressRange range) const;
 
     Model& model_;
     Random& random_;
@@ -158,13 +177,18 @@ private:
     std::map<VirtAddr, VirtAddr> old_sites_;
     std::vector<patch::SiteChange> late_;  // sites_late
     std::vector<Pointer> pointers_;
-    std::optional<Change> change_;
+    patch::Universe settled_ = patch::Universe::zero;
+    patch::Universe began_at_ = patch::Universe::zero;  // the transition that runs
+    bool search_due_ = false;
     u64 next_task_ = 1;
     u64 to_move_ = 0;
     bool worker_due_ = false;
     bool running_ = false;  // run() isn't entered twice
     bool keep_tasks_ = false;
+    bool commits_ = false;
+    bool has_leaked_ = false;
     u64 events_ = 0;
+    SimCounts counts_;
     patch::MoveCounts all_moves_{};
 };
 

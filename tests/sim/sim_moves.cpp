@@ -1,4 +1,6 @@
 // What the simulated machine does for the core: sites, trampolines, moves, hooks, references.
+#include <utility>
+
 #include "tests/sim/sim_machine.h"
 
 namespace graft::sim {
@@ -51,14 +53,16 @@ bool SimMachine::hides(const SimFrame& frame) const {
         case Defect::trampoline_ignored:
             return frame.at != SimFrame::At::body;
         case Defect::holds_ignored:
-            return frame.function && change_ && model_.definitions()[change_->patch].held.contains(*frame.function);
+            return frame.function && model_.is_held_only(*frame.function);
         case Defect::tail_ignored: {
             if (!frame.function) return false;
             auto& parts = image_.function(*frame.function).parts;
             return parts.size() > 1 && parts[1].contains(frame.pc);
         }
         case Defect::patch_text_ignored:
-            return frame.at == SimFrame::At::body && !image_.range().contains(frame.code);
+            return frame.version != kNobody;
+        case Defect::forced_text_ignored:
+            return frame.version != kNobody && model_.is_forced_out(frame.version);
         default:
             return false;
     }
@@ -99,6 +103,9 @@ void SimMachine::unregister_code(const PatchCode& code) {
                 violation("code is unregistered that is on the stack of task " + std::to_string(task->id));
         }
     }
+    int patch = patch_at(code.text.begin);
+    if (patch != kNobody && model_.is_forced_out(patch)) ++counts_.forced_freed;
+    if (patch != kNobody) model_.freed(patch);
     StillMachine::unregister_code(code);
 }
 
@@ -129,9 +136,10 @@ void SimMachine::prepare_search(std::span<const AddressRange>) {
 
 SearchReport SimMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {
     run_meanwhile();
-    if (has(Defect::freed_early)) return {};
+    if (has(Defect::freed_early) || (has(Defect::commit_frees_early) && commits_)) return {};
     auto look = [&](VirtAddr word, Reference::Kind kind, u64 place, u64 owner) {
         for (AddressRange range : ranges) {
+            if (has(Defect::forced_freed_at_once) && is_forced_out(range)) continue;
             if (range.contains(word)) sink.found({kind, VirtAddr(place), word.value, owner});
         }
     };
@@ -149,13 +157,48 @@ SearchReport SimMachine::find_references(std::span<const AddressRange> ranges, R
 
 MachineResult<Trampolines> SimMachine::make_trampolines(std::span<const Dispatch> dispatches) {
     run_meanwhile();
-    auto made = StillMachine::make_trampolines(dispatches);
-    if (!made) return made;
-    for (usize universe = 0; universe < 2; ++universe) {
-        auto patch = patch_at(dispatches[0].version[universe]);
-        if (patch) change_ = Change{*patch, model_.force(*patch), static_cast<Universe>(universe)};
+    ModelChange change;
+    if (!model_.next_change(change)) {
+        violation("a transition is prepared that nobody asked for");
+        return StillMachine::make_trampolines(dispatches);
     }
-    if (change_) model_.set_force(change_->patch, Force::changing);
+    auto installed = spoiled(change, dispatches);
+    auto wrong = check_dispatches(change, dispatches);
+    if (!wrong.empty()) violation(wrong);
+    return StillMachine::make_trampolines(installed);
+}
+
+// Each function whose version the change may change, once, and on each side the version of that side's patch.
+std::string SimMachine::check_dispatches(const ModelChange& change, std::span<const Dispatch> dispatches) const {
+    Functions seen = 0;
+    for (const Dispatch& dispatch : dispatches) {
+        auto function = image_.index_at(dispatch.entry);
+        if (!function || sim::has(seen, *function)) return "a trampoline for no function, or for one twice";
+        seen |= Functions{1} << *function;
+        for (bool is_after : {false, true}) {
+            VirtAddr version = dispatch.version[static_cast<usize>(is_after ? other(settled_) : settled_)];
+            int expected = model_.version(is_after ? change.after : change.before, *function);
+            bool is_right =
+                expected == kNobody ? version == dispatch.entry + kCallSiteSize : patch_at(version) == expected;
+            if (!is_right) return "a trampoline leads to the wrong version of f" + std::to_string(*function);
+        }
+    }
+    return seen == model_.replaced_by(change) ? "" : "trampolines for other functions than the change's";
+}
+
+// What a core with these defects would make.
+std::vector<Dispatch> SimMachine::spoiled(const ModelChange& change, std::span<const Dispatch> dispatches) const {
+    std::vector<Dispatch> made(dispatches.begin(), dispatches.end());
+    usize before = static_cast<usize>(settled_);
+    usize after = static_cast<usize>(other(settled_));
+    if (has(Defect::rollback_partial) && change.kind == ChangeKind::rollback && change.after != kNobody)
+        made.back().version[after] = made.back().version[before];
+    if (has(Defect::no_op_missing) && change.kind == ChangeKind::load) {
+        for (Dispatch& dispatch : made) {
+            bool is_original = dispatch.version[after] == dispatch.entry + kCallSiteSize;
+            if (is_original) dispatch.version[after] = dispatch.version[before];
+        }
+    }
     return made;
 }
 
@@ -168,8 +211,6 @@ void SimMachine::release_trampolines(const Trampolines& trampolines) {
                 violation("trampolines are released with a task in them");
         }
     }
-    if (change_) model_.set_force(change_->patch, change_->before);
-    change_.reset();
     StillMachine::release_trampolines(trampolines);
 }
 
@@ -226,6 +267,13 @@ void SimMachine::drain(const Trampolines& trampolines) {
 void SimMachine::begin_transition(const Examiner& examiner, Universe target) {
     run_meanwhile();
     StillMachine::begin_transition(examiner, target);
+    ModelChange change;
+    if (!model_.next_change(change)) return violation("a transition begins that nobody asked for");
+    began_at_ = settled_;
+    if (target == settled_) violation("a transition leads to where all tasks are");
+    if (trampolines_.empty()) ++counts_.empty_changes;
+    model_.begin(change, clock());
+    begin_episodes();
     to_move_ = 0;
     for (auto& task : tasks_) {
         task->overlooked = false;
@@ -238,6 +286,7 @@ void SimMachine::begin_transition(const Examiner& examiner, Universe target) {
 void SimMachine::turn_transition(Universe target) {
     run_meanwhile();
     StillMachine::turn_transition(target);
+    model_.turn();
     to_move_ = 0;
     for (auto& task : tasks_) {
         if (task->state != target) ++to_move_;
@@ -257,10 +306,15 @@ void SimMachine::end_transition() {
         if (task->state != target_)
             violation("a transition ends before task " + std::to_string(task->id) + " has moved");
     }
-    if (change_) {
-        change_->before = target_ == change_->in_force ? Force::in : Force::out;
-        model_.set_force(change_->patch, change_->before);
+    settled_ = target_;
+    if (model_.change() == nullptr) return violation("a transition ends that the model doesn't know");
+    bool leads_forward = model_.change()->forward;
+    model_.end(clock());
+    for (auto& task : tasks_) {
+        for (SimFrame& frame : task->stack) frame.counts = false;
+        task->episode = {};
     }
+    if (leads_forward == (target_ == began_at_)) violation("a transition ended on the wrong side");
     StillMachine::end_transition();
     run_meanwhile();
 }
@@ -344,12 +398,36 @@ u64 SimMachine::tasks_to_move() const {
 }
 
 void SimMachine::force_moves() {
-    for (u64 id : task_ids()) {
-        if (random_.percent(20)) run_meanwhile();
-        auto found = by_id_.find(id);
-        if (found != by_id_.end() && found->second->state != target_) move(*found->second, MoveCause::force);
+    usize left = has(Defect::force_forgets_one) ? 1 : 0;
+    // Somebody may be born meanwhile, on the side of somebody who hasn't been moved yet.
+    for (bool has_moved = true; has_moved;) {
+        has_moved = false;
+        for (u64 id : task_ids()) {
+            if (random_.percent(20)) run_meanwhile();
+            auto found = by_id_.find(id);
+            if (found == by_id_.end() || found->second->state == target_) continue;
+            if (left != 0) {
+                --left;
+                found->second->overlooked = true;
+            }
+            if (found->second->overlooked) continue;
+            force_move(*found->second);
+            has_moved = true;
+        }
     }
     check_worker();
+}
+
+// Wherever it is, its next calls go to where it was moved; but one that has chosen already.
+void SimMachine::force_move(SimTask& task) {
+    Episode& episode = task.episode;
+    if (episode.depth != 0) {
+        ++counts_.forced_inside;
+        episode.in_flight = task.stack.back().at == SimFrame::At::after_choice;
+        if (episode.in_flight) ++counts_.forced_in_flight;
+        episode.side = model_.change()->forward ? Episode::Side::after : Episode::Side::before;
+    }
+    move(task, MoveCause::force);
 }
 
 void SimMachine::visit_holders(HolderSink& sink) {
@@ -364,6 +442,33 @@ void SimMachine::survey(const Examiner& examiner, SurveySink& sink) {
         auto verdict = examine(examiner, *task, false);
         if (verdict.kind != Verdict::Kind::clear) sink.not_clear(task->id, verdict.kind);
     }
+}
+
+// ---- time, records, searches ----------------------------------------------------------------------------------------
+
+bool SimMachine::search_later() {
+    if (commits_ && has(Defect::commit_frees_early)) return false;
+    if (random_.percent(40)) return false;
+    search_due_ = true;
+    return true;
+}
+
+void SimMachine::release(void* memory, usize size) {
+    if (has(Defect::leak_on_failure) && has_failed() && !std::exchange(has_leaked_, true)) return;
+    StillMachine::release(memory, size);
+}
+
+void SimMachine::set_alarm(u64 at_ns) {
+    bool is_deadline = model_.change() != nullptr && model_.change()->deadline_at != 0;
+    if (has(Defect::deadline_ignored) && is_deadline) return;
+    if (has(Defect::expiry_ignored) && !is_deadline) return;
+    StillMachine::set_alarm(at_ns);
+}
+
+// Belongs the memory to a patch that was put out of force by force?
+bool SimMachine::is_forced_out(AddressRange range) const {
+    int patch = patch_at(range.begin);
+    return patch != kNobody && model_.is_forced_out(patch);
 }
 
 }  // namespace graft::sim

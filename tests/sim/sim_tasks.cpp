@@ -26,7 +26,7 @@ SimTask& SimMachine::start_task(Universe state) {
     auto task = std::make_unique<SimTask>();
     task->id = next_task_++;
     task->state = state;
-    task->episodes.resize(model_.definitions().size());
+    ++counts_.births;
     by_id_[task->id] = task.get();
     tasks_.push_back(std::move(task));
     if (examiner_ != nullptr && state != target_) ++to_move_;
@@ -34,6 +34,7 @@ SimTask& SimMachine::start_task(Universe state) {
 }
 
 void SimMachine::end_task(SimTask& task) {
+    ++counts_.deaths;
     current_[task.processor] = nullptr;
     if (examiner_ != nullptr && task.state != target_) {
         ++moves_[static_cast<usize>(MoveCause::exit)];
@@ -118,7 +119,7 @@ void SimMachine::wake_all() {
 void SimMachine::fire_pointer(SimTask& task) {
     usize index = random_.below(pointers_.size());
     Pointer pointer = pointers_[index];
-    if (random_.percent(30)) {
+    if (random_.percent(15)) {
         pointers_.erase(pointers_.begin() + static_cast<std::ptrdiff_t>(index));
         return;
     }
@@ -128,6 +129,7 @@ void SimMachine::fire_pointer(SimTask& task) {
     SimFrame frame;
     frame.at = SimFrame::At::body;
     frame.own = pointer.patch;
+    frame.version = pointer.patch;
     frame.code = pointer.target;
     push(task, frame);
 }
@@ -191,34 +193,36 @@ void SimMachine::step_site(SimTask& task, SimFrame& frame) {
 void SimMachine::land(SimTask& task, SimFrame& frame, VirtAddr target) {
     usize function = *frame.function;
     bool is_original = target == image_.function(function).entry() + kCallSiteSize;
-    auto patch = is_original ? std::nullopt : patch_at(target);
-    if (!is_original && !patch) return violation("a call arrives in freed code");
-    auto wrong = model_.judge(task.episodes, function, patch ? &*patch : nullptr);
+    int patch = is_original ? kNobody : patch_at(target);
+    if (!is_original && patch == kNobody) return violation("a call arrives in freed code");
+    auto wrong = model_.judge(task.episode, function, patch);
     if (!wrong.empty()) return violation(wrong + ", task " + std::to_string(task.id));
     frame.at = SimFrame::At::body;
     frame.code = is_original ? image_.function(function).entry() : target;
+    frame.version = patch;
     frame.pc = some_pc(frame);
 }
 
 void SimMachine::step_body(SimTask& task) {
     SimFrame& frame = task.stack.back();
-    auto patch = patch_at(frame.code);
-    bool in_image = image_.range().contains(frame.code);
-    if (!in_image && !patch) return violation("a task runs in freed code");
+    int patch = frame.version;
+    if (patch != kNobody && patch_at(frame.code) != patch) return violation("a task runs in freed code");
     u64 what = random_.below(100);
     if (what < 45 || task.stack.size() >= kDeepest) return return_from(task);
-    if (what < 55 && patch && !frame.own) {
-        if (model_.definitions()[*patch].leaks && random_.percent(30))
-            pointers_.push_back({helper_of(frame.code), *patch});
+    if (what < 55 && patch != kNobody && frame.own == kNobody) {
+        if (model_.definition(patch).leaks && random_.percent(30)) pointers_.push_back({helper_of(frame.code), patch});
         SimFrame helper;
         helper.at = SimFrame::At::body;
         helper.own = patch;
+        helper.version = patch;
         helper.code = helper_of(frame.code);
         return push(task, helper);
     }
-    if (what < 60 && patch && frame.function) {  // calls the original of what it replaces
+    if (what < 60 && patch != kNobody && frame.function) {  // calls the original of what it replaces
         SimFrame original = frame;
         original.code = image_.function(*frame.function).entry();
+        original.version = kNobody;
+        original.counts = false;
         return push(task, original);
     }
     if (what < 65) return stop(task, SimTask::Run::blocked);
@@ -244,13 +248,13 @@ void SimMachine::push(SimTask& task, const SimFrame& frame) {
     task.stack.push_back(frame);
     SimFrame& pushed = task.stack.back();
     pushed.pc = pushed.at == SimFrame::At::site ? image_.function(*pushed.function).entry() : some_pc(pushed);
-    model_.enter(task.episodes, pushed.function ? &*pushed.function : nullptr, pushed.own ? &*pushed.own : nullptr);
+    enter_episode(task, pushed);
 }
 
 void SimMachine::return_from(SimTask& task) {
     SimFrame gone = task.stack.back();
     task.stack.pop_back();
-    model_.leave(task.episodes, gone.function ? &*gone.function : nullptr, gone.own ? &*gone.own : nullptr);
+    if (gone.counts && --task.episode.depth == 0) task.episode = {};
     if (task.hook && *task.hook == task.stack.size()) hook_fired(task);
 }
 
@@ -261,13 +265,28 @@ VirtAddr SimMachine::some_pc(const SimFrame& frame) {
     return parts.size() > 1 && random_.percent(40) ? parts[1].begin + random_.below(8) : body;
 }
 
-std::optional<usize> SimMachine::patch_at(VirtAddr address) const {
+int SimMachine::patch_at(VirtAddr address) const {
     auto* code = code_at(address);
-    if (code == nullptr) return std::nullopt;
+    if (code == nullptr) return kNobody;
     for (usize i = 0; i < model_.definitions().size(); ++i) {
-        if (model_.definitions()[i].name == code->patch_name) return i;
+        if (model_.definitions()[i].name == code->patch_name) return static_cast<int>(i);
     }
-    return std::nullopt;
+    return kNobody;
+}
+
+// A frame that belongs to the change that is under way prolongs the task's episode.
+void SimMachine::enter_episode(SimTask& task, SimFrame& frame) {
+    frame.counts = (frame.function && model_.is_changing(*frame.function)) || model_.is_changing_code(frame.version);
+    if (frame.counts) ++task.episode.depth;
+}
+
+// Who is inside when a change begins goes on with the version before it.
+void SimMachine::begin_episodes() {
+    for (auto& task : tasks_) {
+        task->episode = {};
+        for (SimFrame& frame : task->stack) enter_episode(*task, frame);
+        if (task->episode.depth != 0) task->episode.side = Episode::Side::before;
+    }
 }
 
 VirtAddr SimMachine::helper_of(VirtAddr patch_text) const {

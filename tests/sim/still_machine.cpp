@@ -46,6 +46,7 @@ void StillMachine::violation(std::string what) {
 bool StillMachine::fails() {
     if (fail_after_ == 0) return false;
     --fail_after_;
+    if (fail_after_ == 0) has_failed_ = true;
     return fail_after_ == 0;
 }
 

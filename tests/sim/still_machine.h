@@ -92,6 +92,9 @@ public:
     // The n-th fallible call from now on fails (1 = the next one); 0 = none.
     void fail_after(u64 calls) { fail_after_ = calls; }
     bool failure_pending() const { return fail_after_ != 0; }
+    bool has_failed() const { return has_failed_; }  // since the last forget_failure()
+    void forget_failure() { has_failed_ = false; }
+    u64 clock() const { return clock_; }
     const patch::Examiner* examiner() const { return examiner_; }
     patch::Universe target() const { return target_; }
     // The patch whose text holds the address, or nothing.
@@ -151,6 +154,7 @@ private:
     u64 next_handle_ = 1;
     VirtAddr next_room_;
     u64 fail_after_ = 0;
+    bool has_failed_ = false;
     mutable u64 clock_ = 0;
 };
 

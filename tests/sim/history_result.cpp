@@ -1,0 +1,56 @@
+#include "tests/sim/history.h"
+
+namespace graft::sim {
+
+std::string_view name_of(Happening happening) {
+    constexpr std::array<std::string_view, kHappeningCount> kNames = {"loaded",
+                                                                      "replaced",
+                                                                      "replaced_by_empty",
+                                                                      "replaced_by_same",
+                                                                      "probation",
+                                                                      "rolled_back",
+                                                                      "rolled_back_to_original",
+                                                                      "rolled_back_by_itself",
+                                                                      "rollback_turned",
+                                                                      "committed",
+                                                                      "expired",
+                                                                      "unloaded",
+                                                                      "unloaded_on_probation",
+                                                                      "unload_turned",
+                                                                      "load_turned",
+                                                                      "turned",
+                                                                      "deadline_turned",
+                                                                      "withdrawn_load",
+                                                                      "forced",
+                                                                      "forced_inside",
+                                                                      "forced_in_flight",
+                                                                      "turned_after_force",
+                                                                      "forced_freed",
+                                                                      "lingered",
+                                                                      "freed_later",
+                                                                      "request_failed",
+                                                                      "rollback_failed",
+                                                                      "stuck",
+                                                                      "without_sites",
+                                                                      "birth",
+                                                                      "death",
+                                                                      "thousands"};
+    return kNames[static_cast<usize>(happening)];
+}
+
+void HistoryResult::add(const HistoryResult& other) {
+    for (usize i = 0; i < kHappeningCount; ++i) happened[i] += other.happened[i];
+    for (usize i = 0; i < refused.size(); ++i) refused[i] += other.refused[i];
+    for (usize i = 0; i < moves.size(); ++i) moves[i] += other.moves[i];
+    events += other.events;
+    histories += other.histories;
+}
+
+std::array<patch::RefusalCode, 13> expected_refusals() {
+    using enum patch::RefusalCode;
+    return {name_taken,        transition_running, on_probation,  rollback_due,  function_taken,
+            no_funcs,          no_memory,          site_mismatch, unknown_patch, already_leaving,
+            not_in_transition, not_on_probation,   wrong_position};
+}
+
+}  // namespace graft::sim
