@@ -95,6 +95,13 @@ def _():
         check("key that this image doesn't have" in planned.output + planned.errors, str(planned))
 
 
+def tampered():
+    content = bytearray(PATCH.read_bytes())
+    content[len(content) // 2] ^= 1
+    path("tampered.klp").write_bytes(content)
+    return str(path("tampered.klp"))
+
+
 def bake(*patches, base="demo.iso", out="baked.iso", code=0, options=()):
     result = run_graft("bake", str(BUILD / base), *patches, "-o", str(path(out)), *options)
     check(result.code == code, f"expected {code}: {result}")
@@ -133,10 +140,7 @@ def _():
         str(KEY): "envelope",
         str(path("missing.klp")): "No such file",
     }
-    content = bytearray(PATCH.read_bytes())
-    content[len(content) // 2] ^= 1
-    path("tampered.klp").write_bytes(content)
-    cases[str(path("tampered.klp"))] = "changed"
+    cases[tampered()] = "changed"
     for patch, reason in cases.items():
         result = bake(patch, out="none.iso", code=REFUSED)
         check(reason in result.errors, f"{reason}: {result}")
@@ -156,11 +160,12 @@ def spoil_baked(out):
     name = subprocess.run(["xorriso", "-indev", str(path("baked.iso")), "-find", "/boot/patches", "-type", "f"],
                           capture_output=True, text=True, check=True).stdout.strip().strip("'")
     subprocess.run(["xorriso", "-indev", str(path("baked.iso")), "-outdev", str(path(out)), "-boot_image", "any", "replay",
-                    "-hfsplus", "off", "-map", str(path("tampered.klp")), name, "-commit"], capture_output=True, check=True)
+                    "-hfsplus", "off", "-map", tampered(), name, "-commit"], capture_output=True, check=True)
 
 
 @tests.add("a baked patch that is refused is reported, and the boot goes on")
 def _():
+    bake(str(PATCH))
     spoil_baked("spoiled.iso")
     with Guest(str(path("spoiled.iso"))) as guest:
         guest.expect(r"till 1[^\n]*WRONG")
@@ -173,13 +178,13 @@ def _():
 def _():
     bake(str(PATCH), out="required.iso", options=("--required",))
     boots_patched(str(path("required.iso")))
-    path("baked.iso").unlink()
+    path("baked.iso").unlink(missing_ok=True)
     path("required.iso").rename(path("baked.iso"))
     spoil_baked("required-spoiled.iso")
     with Guest(str(path("required-spoiled.iso"))) as guest:
         guest.expect(r"panic: boot patch fix-total.klp refused: [^\n]*signature is wrong")
         check("till 1" not in guest.console, shown(guest))
-    with Guest("demo.elf", "--module", str(path("tampered.klp")), append="patches=required panic=exit") as guest:
+    with Guest("demo.elf", "--module", tampered(), append="patches=required panic=exit") as guest:
         guest.expect("boot patch .unnamed. refused")
         check(guest.wait_end() != 0, "it should end badly")
 
