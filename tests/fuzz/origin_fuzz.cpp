@@ -75,6 +75,7 @@ bool accepts(const sim::StillMachine& machine, std::span<const std::byte> file) 
 }
 
 void try_object(const sim::StillMachine& machine, const Signer& signer, Reader input) {
+    if (input.remaining() < sizeof(u32)) return;
     u32 bit = input.read<u32>();
     Bytes object(input.remaining());
     auto rest = input.take(object.size());
