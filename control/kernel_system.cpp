@@ -4,6 +4,7 @@
 #include "kernel/code_map.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/nudge.h"
 #include "kernel/patch_callbacks.h"
 #include "kernel/patch_moves.h"
 #include "kernel/task_list.h"
@@ -267,6 +268,18 @@ void KernelSystem::write_callback(u64 patch, GrowingText& out) {
                callback->state.view(), callback->overdue ? " (past its time)" : "", '\t', hex(0, kAddressDigits), '\t');
     append_seconds(out, callback->running_ns);
     out.append('\n');
+}
+
+ControlResult<void> KernelSystem::nudge(u64 patch, u64 task) {
+    std::optional<bool> is_in_transition;
+    visit_patches([&](u64 id, const patch::PatchView& view) {
+        if (id == patch) is_in_transition = view.in_transition;
+    });
+    if (!is_in_transition) return refuse(ErrorNumber::gone, "the patch is gone");
+    if (!*is_in_transition) return refuse(ErrorNumber::invalid, "nudge: the patch is in no transition");
+    auto nudged = kernel::nudge_task(task);
+    if (!nudged) return refuse(ErrorNumber::invalid, "nudge ", task, ": ", kernel::name_of(nudged.error()));
+    return {};
 }
 
 void KernelSystem::note(std::string_view text) {

@@ -20,6 +20,7 @@ public:
     bool write_stack(u64 task, GrowingText& out) override;
     bool write_moves(u64 task, GrowingText& out) override;
     bool write_blocking(u64 patch, GrowingText& out) override;
+    ControlResult<void> nudge(u64 patch, u64 task) override;
 
     void note(std::string_view text) override;
 

@@ -64,6 +64,7 @@ enum class PatchAttribute : u16 {
     signer,
     blocking,
     states,
+    nudge,
 };
 
 struct Node {
@@ -130,6 +131,7 @@ inline constexpr Entry kPatchEntries[] = {
     {"signer", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::signer), false, kReadOnly},
     {"blocking", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::blocking), false, kReadOnly},
     {"states", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::states), false, kReadOnly},
+    {"nudge", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::nudge), false, kWriteOnly},
     {"functions", NodeKind::functions, 0, true, kFolder},
 };
 

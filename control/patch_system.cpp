@@ -195,7 +195,8 @@ ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const Loa
                                .allow_endless = request.allow_endless,
                                .allow_downgrade = request.allow_downgrade,
                                .probation_ns = request.probation_ns,
-                               .deadline_ns = request.deadline_ns};
+                               .deadline_ns = request.deadline_ns,
+                               .nudge_period_ns = request.nudge_period_ns};
     auto result = registry_.load(file, request.name, options, &ticket);
     if (!result) return refuse_as(request.name, result.error());
     if (ticket != 0) return later(ticket);

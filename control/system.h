@@ -37,8 +37,9 @@ struct LoadRequest {
     std::string_view name;  // the patch's name
     bool allow_endless = false;
     bool allow_downgrade = false;
-    u64 probation_ns = 0;  // 0: none
-    u64 deadline_ns = 0;   // 0: none
+    u64 probation_ns = 0;     // 0: none
+    u64 deadline_ns = 0;      // 0: none
+    u64 nudge_period_ns = 0;  // 0: nobody is nudged by itself
     patch::Source source = patch::Source::network;
 };
 
@@ -85,6 +86,8 @@ public:
     virtual ControlResult<void> force(u64 patch) = 0;
     // Has it looked again for what points into lingering patches; the answer doesn't wait for it.
     virtual void search_lingering() = 0;
+    // Makes a task that holds the patch's transition return from an interruptible wait.
+    virtual ControlResult<void> nudge(u64 patch, u64 task) = 0;
     // Says what load() would do. A patch that would be refused is an answer, not an error.
     virtual void plan(std::span<const std::byte> file, patch::Source source, GrowingText& answer) = 0;
 

@@ -1,6 +1,7 @@
 // The contents of the control tree's values and lists, and what writing them does.
 #include <optional>
 
+#include "control/decimal.h"
 #include "control/duration.h"
 #include "control/tree.h"
 
@@ -77,6 +78,11 @@ ControlResult<void> ControlTree::write_value(Node node, std::string_view text) {
         case PatchAttribute::transition:
             if (text != "0") return refuse_value("transition", text, "0");
             return system_.reverse(node.id);
+        case PatchAttribute::nudge: {
+            auto task = parse_decimal(text);
+            if (!task) return refuse_value("nudge", text, "a task's id");
+            return system_.nudge(node.id, *task);
+        }
         default:
             return refuse(ErrorNumber::no_access, "the file can't be written");
     }
@@ -208,6 +214,7 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                 case PatchAttribute::force:
                 case PatchAttribute::commit:
                 case PatchAttribute::rollback:
+                case PatchAttribute::nudge:
                 case PatchAttribute::blocking:
                 case PatchAttribute::states:
                     break;

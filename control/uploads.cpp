@@ -59,9 +59,13 @@ private:
 };
 
 bool set_option(std::string_view key, std::string_view value, LoadRequest& request) {
-    if (key == "probation" || key == "deadline") {
+    u64* duration_ns = key == "probation"     ? &request.probation_ns
+                       : key == "deadline"    ? &request.deadline_ns
+                       : key == "nudge_after" ? &request.nudge_period_ns
+                                              : nullptr;
+    if (duration_ns != nullptr) {
         auto duration = parse_duration(value);
-        if (duration) (key == "probation" ? request.probation_ns : request.deadline_ns) = *duration;
+        if (duration) *duration_ns = *duration;
         return duration.has_value();
     }
     bool* option = key == "allow_endless"     ? &request.allow_endless

@@ -60,6 +60,7 @@ public:
     patch::MoveCounts moves() const override;
     void force_moves() override;
     void visit_holders(patch::HolderSink& sink) override;
+    void nudge_each(u64 period_ns) override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;
 
     bool search_later() override;

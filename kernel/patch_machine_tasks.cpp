@@ -1,6 +1,7 @@
 #include "arch/x86_64/return_hook.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/nudge.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_moves.h"
 #include "kernel/patch_search.h"
@@ -93,7 +94,12 @@ void PatchMachine::turn_transition(patch::Universe target) {
     synchronise();
 }
 
+void PatchMachine::nudge_each(u64 period_ns) {
+    kernel::nudge_each(period_ns);
+}
+
 void PatchMachine::end_transition() {
+    kernel::nudge_each(0);
     suspend_moves();
     Clear clear;
     visit_all_tasks(clear);

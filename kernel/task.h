@@ -55,6 +55,13 @@ std::string_view name_of(TaskState state);
 
 using TaskFunction = void (*)(void* argument);
 
+// Whether a task waits so that a nudge (kernel/nudge.h) may end it.
+enum class WaitState : u8 {
+    uninterruptible,  // or not at all
+    interruptible,    // set by the task
+    nudged,           // set by others, from `interruptible` only; the task takes it back when the wait is over
+};
+
 struct TaskOptions {
     std::string_view name = "task";        // cut at kTaskNameCapacity
     u8 priority = kDefaultPriority;        // 0 … 31, larger is more urgent
@@ -118,6 +125,7 @@ struct Task {
 
     std::atomic<u32> references{0};
     std::atomic<bool> interrupt_pending{false};
+    std::atomic<WaitState> wait_state{WaitState::uninterruptible};
 
     std::string_view name_view() const { return {name.data(), name_length}; }
 };

@@ -150,8 +150,9 @@ void sleep_ns(u64 duration_ns) {
 bool sleep_interruptibly_ns(u64 duration_ns) {
     u64 deadline_ns = arch::now_ns() + duration_ns;
     WakeUp alarm(deadline_ns);
+    InterruptibleWait interruption(Interruptible::yes);
     while (arch::now_ns() < deadline_ns) {
-        if (take_interruption()) return false;
+        if (interruption.take()) return false;
         park();
     }
     return true;

@@ -22,7 +22,7 @@ class Timer : public TimerEntry {
 public:
     using Callback = void (*)(void* argument);
 
-    Timer(Callback callback, void* argument) : callback_(callback), argument_(argument) {}
+    constexpr Timer(Callback callback, void* argument) : callback_(callback), argument_(argument) {}
     ~Timer() { cancel(); }
     Timer(const Timer&) = delete;
     Timer& operator=(const Timer&) = delete;
@@ -57,7 +57,7 @@ private:
 // Context: task; sleeps.
 void sleep_until(u64 deadline_ns);
 void sleep_ns(u64 duration_ns);
-// False when interrupt_task() ended it early.
+// False when interrupt_task() or a nudge ended it early.
 bool sleep_interruptibly_ns(u64 duration_ns);
 
 usize pending_timers();

@@ -7,14 +7,6 @@
 
 namespace graft::kernel {
 
-namespace {
-
-bool is_interrupted() {
-    return current_task().interrupt_pending.load(std::memory_order_acquire);  // pairs with interrupt_task()
-}
-
-}  // namespace
-
 WaitResult WaitQueue::wait(SpinGuard<IrqSave>& guard, u64 deadline_ns, Interruptible interruptible, Mutex* given_up) {
     GRAFT_ASSERT(guard.will_enable_interrupts());
     Waiter waiter;
@@ -25,12 +17,13 @@ WaitResult WaitQueue::wait(SpinGuard<IrqSave>& guard, u64 deadline_ns, Interrupt
     if (given_up) given_up->unlock();
     {
         WakeUp alarm(deadline_ns);
+        InterruptibleWait interruption(interruptible);
         for (;;) {
             // An interruption's token may have ended another wait, one that can't be interrupted.
-            if (interruptible == Interruptible::no || !is_interrupted()) park();
+            if (!interruption.is_interrupted()) park();
             guard.acquire();
             if (waiter.woken) break;
-            if (interruptible == Interruptible::yes && take_interruption()) {
+            if (interruption.take()) {
                 result = WaitResult::interrupted;
                 break;
             }
@@ -62,6 +55,29 @@ void WaitQueue::wake(Waiter& waiter) {
 
 bool take_interruption() {
     return current_task().interrupt_pending.exchange(false, std::memory_order_acquire);  // pairs with interrupt_task()
+}
+
+InterruptibleWait::InterruptibleWait(Interruptible interruptible)
+    : interruptible_(interruptible == Interruptible::yes) {
+    if (interruptible_) current_task().wait_state.store(WaitState::interruptible, std::memory_order_relaxed);
+}
+
+InterruptibleWait::~InterruptibleWait() {
+    if (interruptible_) current_task().wait_state.store(WaitState::uninterruptible, std::memory_order_relaxed);
+}
+
+bool InterruptibleWait::is_nudged() const {
+    return current_task().wait_state.load(std::memory_order_acquire) ==
+           WaitState::nudged;  // pairs with kernel/nudge.cpp
+}
+
+bool InterruptibleWait::is_interrupted() const {
+    // Acquire pairs with interrupt_task().
+    return interruptible_ && (is_nudged() || current_task().interrupt_pending.load(std::memory_order_acquire));
+}
+
+bool InterruptibleWait::take() {
+    return interruptible_ && (is_nudged() || take_interruption());
 }
 
 }  // namespace graft::kernel

@@ -24,7 +24,7 @@ class Mutex;
 enum class WaitResult : u8 {
     woken,
     timed_out,
-    interrupted,  // interrupt_task() named this task; only for waits that allow it
+    interrupted,  // interrupt_task() or a nudge named this task; only for waits that allow it
 };
 
 enum class Interruptible : bool { no, yes };
@@ -58,5 +58,24 @@ private:
 
 // Whether somebody has interrupted the running task since it last asked; takes the interruption.
 bool take_interruption();
+
+// The running task may be nudged while this exists. Context: task.
+class InterruptibleWait {
+public:
+    explicit InterruptibleWait(Interruptible interruptible);
+    ~InterruptibleWait();
+    InterruptibleWait(const InterruptibleWait&) = delete;
+    InterruptibleWait& operator=(const InterruptibleWait&) = delete;
+
+    // Whether the wait shall end; takes nothing.
+    bool is_interrupted() const;
+    // The same, and takes the interruption.
+    bool take();
+
+private:
+    bool is_nudged() const;
+
+    const bool interruptible_;
+};
 
 }  // namespace graft::kernel

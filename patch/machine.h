@@ -346,6 +346,10 @@ public:
     // transition runs.
     virtual void survey(const Examiner& examiner, SurveySink& sink) = 0;
 
+    // Tasks that hold the running transition in waits that may end early are made to return from them, each
+    // `period_ns`, first after that time; until end_transition(). Only while a transition runs.
+    virtual void nudge_each(u64 period_ns) = 0;
+
     // -- freeing: every live writable word of the system, saved registers included, that points into one of `ranges`;
     //    not free memory, not the core's own records, and neither stack nor registers of the calling task, whose frames
     //    are the core's. Words in patches' data are told, too, whosever they are. One search at a time, for which the

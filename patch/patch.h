@@ -61,6 +61,7 @@ struct Patch {
     Label<200> replaces;       // the predecessor's name, also when it has gone
 
     u64 probation_ns = 0;        // asked for by its load; 0: none
+    u64 nudge_period_ns = 0;     // asked for by its load, for its load's transition; 0: nobody is nudged
     u64 probation_end_ns = 0;    // 0: not on probation
     bool rollback_due = false;   // it is to be rolled back by itself as soon as no transition runs
     bool rollback_told = false;  // that it couldn't begin

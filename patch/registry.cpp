@@ -57,6 +57,7 @@ RefusalResult<void> Registry::load_locked(const Origin& origin, std::string_view
     if (!patch->set_version && !version.empty()) return refuse(RefusalCode::no_memory, name);
     GRAFT_CHECK(fill(*patch, plan, name));
     patch->probation_ns = options.probation_ns;
+    patch->nudge_period_ns = options.nudge_period_ns;
     GRAFT_CHECK(succeed(*patch, outgoing));
     auto pushed = push_funcs(*patch);
     if (!pushed) {

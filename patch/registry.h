@@ -93,6 +93,7 @@ struct LoadOptions {
     bool allow_downgrade = false;     // the version may be lower than the highest that the set has had
     u64 probation_ns = 0;             // from the end of the transition on; 0: none
     u64 deadline_ns = 0;              // for the transition, from its first live call site on; 0: none
+    u64 nudge_period_ns = 0;          // who holds the transition is nudged each such time; 0: nobody is
     std::string_view label = {};      // what records call the file while its name isn't known; empty: nothing
 };
 

@@ -13,7 +13,10 @@ RefusalResult<void> Registry::begin(const Change& change, u64 deadline_ns) {
     run_ = {};
     if (deadline_ns != 0) run_.deadline_at_ns = transition_->began_ns() + deadline_ns;
     show_direction();
-    if (change.kind == Change::Kind::load) change.incoming->loaded_ns = transition_->began_ns();
+    if (change.kind == Change::Kind::load) {
+        change.incoming->loaded_ns = transition_->began_ns();
+        if (change.incoming->nudge_period_ns != 0) machine_.nudge_each(change.incoming->nudge_period_ns);
+    }
     if (change.kind == Change::Kind::rollback && change.incoming != nullptr) {
         dormant_.remove(*change.incoming);
         patches_.push_back(*change.incoming);

@@ -286,6 +286,7 @@ void StillMachine::turn_transition(Universe target) {
 void StillMachine::end_transition() {
     if (examiner_ == nullptr) violation("no transition ends");
     examiner_ = nullptr;
+    nudge_period_ns = 0;
 }
 
 SearchReport StillMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {

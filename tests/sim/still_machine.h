@@ -76,6 +76,7 @@ public:
         for (u64 task : unmoved) sink.holder({task, "task", "function"});
     }
     void survey(const patch::Examiner&, patch::SurveySink&) override {}
+    void nudge_each(u64 period_ns) override { nudge_period_ns = period_ns; }
     bool search_later() override { return false; }
     void prepare_search(std::span<const AddressRange>) override {}
     patch::SearchReport find_references(std::span<const AddressRange> ranges, patch::ReferenceSink& sink) override;
@@ -103,6 +104,7 @@ public:
 
     std::vector<u64> unmoved;  // ids of tasks that a transition waits for
     u64 alarm_ns = patch::kNoAlarm;
+    u64 nudge_period_ns = 0;  // of the running transition
     std::vector<formats::TrustedKey> keys;
     bool unsigned_accepted = true;             // from everywhere
     std::vector<patch::Reference> references;  // what find_references() finds

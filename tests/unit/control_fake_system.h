@@ -183,6 +183,13 @@ public:
     ControlResult<void> commit(u64 id) override { return note_request(id, "committed "); }
     ControlResult<void> force(u64 id) override { return note_request(id, "forced "); }
     void search_lingering() override { history.emplace_back("searched"); }
+    ControlResult<void> nudge(u64 id, u64 task) override {
+        FakePatch* patch = find(id);
+        if (patch == nullptr) return refuse(ErrorNumber::gone, "the patch is gone");
+        if (task == 0) return refuse(ErrorNumber::invalid, "nudge 0: there is no such task");
+        history.push_back("nudged " + std::to_string(task));
+        return {};
+    }
     void plan(std::span<const std::byte> file, patch::Source, GrowingText& answer) override {
         answer.append("plan of ", file.size(), " bytes\n");
     }

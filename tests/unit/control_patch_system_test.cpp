@@ -26,6 +26,7 @@ public:
     bool write_stack(u64, GrowingText&) override { return false; }
     bool write_moves(u64, GrowingText&) override { return false; }
     bool write_blocking(u64, GrowingText&) override { return true; }
+    ControlResult<void> nudge(u64, u64) override { return {}; }
     void note(std::string_view) override {}
 };
 
@@ -116,9 +117,10 @@ TEST_F(PatchSystemTest, BadDurationsAndValuesAreRefused) {
         ASSERT_EQ(upload("fix.opt", "deadline=" + std::string(value) + "\n"), "");
         EXPECT_NE(upload("fix.klp", file("fix", {"f0"})), "") << value;
     }
-    ASSERT_EQ(upload("fix.opt", "deadline=none\nprobation=250ms\n"), "");
+    ASSERT_EQ(upload("fix.opt", "deadline=none\nprobation=250ms\nnudge_after=3s\n"), "");
     ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
     EXPECT_EQ(registry->transition()->deadline_ns, 0u);
+    EXPECT_EQ(machine.nudge_period_ns, 3'000'000'000u);
     for (const char* value : {"0", "1 deadline=", "1 deadline=x", "2"}) {
         EXPECT_NE(client.write_value("livepatch/fix/unregister", value), "") << value;
         EXPECT_NE(client.write_value("livepatch/fix/rollback", value), "") << value;

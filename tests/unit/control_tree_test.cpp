@@ -62,9 +62,9 @@ TEST_F(TreeTest, Patches) {
     system.add_patch("fix");
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
     EXPECT_EQ(client.list("livepatch/fix"),
-              (Names{"enabled", "unregister", "transition", "force", "probation", "commit", "rollback", "dormant",
-                     "set", "replaces", "version", "description", "fixes", "built_from", "built_with", "signer",
-                     "blocking", "states", "functions"}));
+              (Names{"enabled",    "unregister", "transition", "force",   "probation",   "commit",   "rollback",
+                     "dormant",    "set",        "replaces",   "version", "description", "fixes",    "built_from",
+                     "built_with", "signer",     "blocking",   "states",  "nudge",       "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");
@@ -128,6 +128,15 @@ TEST_F(TreeTest, ReverseIsAWriteToTransition) {
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "1\n");
     EXPECT_EQ(client.write_value("livepatch/fix/transition", "0\n"), "");
     EXPECT_EQ(system.history.back(), "reversed fix");
+}
+
+TEST_F(TreeTest, NudgeTakesATask) {
+    system.add_patch("fix");
+    EXPECT_EQ(client.write_value("livepatch/fix/nudge", "7\n"), "");
+    EXPECT_EQ(system.history.back(), "nudged 7");
+    EXPECT_EQ(client.write_value("livepatch/fix/nudge", "0"), "nudge 0: there is no such task");
+    EXPECT_EQ(client.write_value("livepatch/fix/nudge", "-1"), "nudge can't be set to '-1', only to a task's id");
+    EXPECT_EQ(client.write_value("livepatch/fix/nudge", "7 8"), "nudge can't be set to '7 8', only to a task's id");
 }
 
 TEST_F(TreeTest, WhatIsGoneSaysSo) {
@@ -385,7 +394,8 @@ TEST_F(TreeTest, OptionsAreUsedUpByOneLoad) {
 }
 
 TEST_F(TreeTest, UnknownOptionsRefuseTheLoad) {
-    for (const char* options : {"colour=red", "allow_endless", "allow_endless=2", "allow_endless=1\nx=1"}) {
+    for (const char* options : {"colour=red", "nudge_after=250", "nudge_after=0s", "nudge_after=9999h", "allow_endless",
+                                "allow_endless=2", "allow_endless=1\nx=1"}) {
         ASSERT_EQ(upload(1, "fix.opt", options), "");
         ASSERT_EQ(clunk(1), "");
         ASSERT_EQ(upload(1, "fix.klp", "x"), "");

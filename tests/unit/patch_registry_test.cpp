@@ -8,6 +8,18 @@ using sim::Bytes;
 using sim::PatchBuilder;
 using sim::SimImage;
 
+TEST_F(PatchRegistryTest, HoldersAreNudgedOnRequestAndOnlyMeanwhile) {
+    LoadOptions options;
+    options.nudge_period_ns = 250;
+    ASSERT_TRUE(load(make("fix", {"f0"}), {}, options).has_value());
+    EXPECT_EQ(machine.nudge_period_ns, 250u);
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(machine.nudge_period_ns, 0u);
+    ASSERT_TRUE(load(make("other", {"f1"})).has_value());
+    EXPECT_EQ(machine.nudge_period_ns, 0u);
+    EXPECT_EQ(registry->complete(), Completion::done);
+}
+
 TEST_F(PatchRegistryTest, LoadsAndUnloads) {
     auto before = machine.ledger();
     Bytes file = make("fix", {"f0", "f1"}, {"f4"});

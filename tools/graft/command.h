@@ -38,10 +38,10 @@ void define_inspect(CLI::App& app, CommandLine& line);
 void define_build(CLI::App& app, CommandLine& line);
 void define_signing(CLI::App& app, CommandLine& line);  // keygen, sign
 void define_bake(CLI::App& app, CommandLine& line);
-void define_patch_steering(CLI::App& app,
-                           CommandLine& line);            // load, plan, unload, rollback, commit, reverse, force, wait
-void define_observing(CLI::App& app, CommandLine& line);  // list, status, blocking, history
-void define_tree(CLI::App& app, CommandLine& line);       // log, tasks, metrics, ls, cat, write
+// load, plan, unload, rollback, commit, reverse, nudge, force, wait
+void define_patch_steering(CLI::App& app, CommandLine& line);
+void define_observing(CLI::App& app, CommandLine& line);      // list, status, blocking, history
+void define_tree(CLI::App& app, CommandLine& line);           // log, tasks, metrics, ls, cat, write
 void define_documentation(CLI::App& app, CommandLine& line);  // completion, man
 
 // The name that a patch file carries; empty when it can't be read.

@@ -1,4 +1,4 @@
-// load, plan, unload, rollback, commit, reverse, force, wait: what changes the set of patches.
+// load, plan, unload, rollback, commit, reverse, nudge, force, wait: what changes the set of patches.
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -26,6 +26,7 @@ struct LoadRequest {
     bool allow_downgrade = false;
     std::string deadline = "30s";
     std::string probation = "none";
+    std::string nudge_after = "none";
 };
 
 // As the guest takes it: a whole number with a unit, or "none".
@@ -52,6 +53,7 @@ std::string options_of(const LoadRequest& request) {
     if (request.allow_downgrade) options += "allow_downgrade=1\n";
     if (request.deadline != "none") options += fmt::format("deadline={}\n", guest_duration(request.deadline));
     if (request.probation != "none") options += fmt::format("probation={}\n", guest_duration(request.probation));
+    if (request.nudge_after != "none") options += fmt::format("nudge_after={}\n", guest_duration(request.nudge_after));
     return options;
 }
 
@@ -97,6 +99,9 @@ void define_load(CLI::App& app, CommandLine& line) {
                  "Turn round by itself what hasn't ended by then, exit code 5; default: 30s");
     add_duration(*command, "--probation", request->probation,
                  "Keep what it replaces, for so long, to be gone back to; default: none");
+    add_duration(*command, "--nudge-after", request->nudge_after,
+                 "Have tasks that hold the transition in an interruptible wait return from it, after this time and "
+                 "after each further such time; default: none");
     command->callback(
         [&line, request] { line.action = [request](const Globals& globals) { return load(*request, globals); }; });
 }
@@ -269,6 +274,23 @@ Outcome<std::string> patch_in_transition(NinepClient& client, const std::string&
     return std::string();
 }
 
+Outcome<void> nudge(u64 task, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    std::string name = GRAFT_TRY(patch_in_transition(*client, {}));
+    if (name.empty()) return nothing_to_do("no transition runs");
+    std::string value = fmt::format("{}\n", task);
+    return client->write_file(fmt::format("/livepatch/{}/nudge", name), std::as_bytes(std::span(value)));
+}
+
+void define_nudge(CLI::App& app, CommandLine& line) {
+    auto task = std::make_shared<u64>(0);
+    CLI::App* command = app.add_subcommand(
+        "nudge", "Have a task that holds the running transition in an interruptible wait return from it");
+    command->add_option("TASK", *task, "The task's id, as `blocking` shows it")->required()->type_name("");
+    command->callback(
+        [&line, task] { line.action = [task](const Globals& globals) { return nudge(*task, globals); }; });
+}
+
 Outcome<void> wait(const SteerRequest& request, const Globals& globals) {
     auto client = GRAFT_TRY(attach(globals));
     std::unique_ptr<Follower> history = GRAFT_TRY(follow_history(*client));
@@ -334,6 +356,7 @@ void define_patch_steering(CLI::App& app, CommandLine& line) {
     define_load(app, line);
     define_plan(app, line);
     for (const Steering& steering : kSteering) define_steering(app, line, steering);
+    define_nudge(app, line);
 }
 
 }  // namespace graft::tool

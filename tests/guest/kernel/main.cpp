@@ -70,6 +70,10 @@ constexpr Entry kTests[] = {
     {"search isn't outrun", search_isn_t_outrun},
     {"search stops the processors for little", search_stops_for_little},
     {"search finds each kind", search_finds_each_kind},
+    {"nudged task returns and moves", nudged_task_returns_and_moves},
+    {"nudge is refused where it can't be", nudge_is_refused_where_it_can_t_be},
+    {"nudges come after the grace time", nudges_come_after_the_grace_time},
+    {"nudge is for one wait", nudge_is_for_one_wait},
     {"ten thousand tasks", ten_thousand_tasks},
 };
 

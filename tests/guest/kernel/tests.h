@@ -64,4 +64,9 @@ const char* search_isn_t_outrun();
 const char* search_stops_for_little();
 const char* search_finds_each_kind();
 
+const char* nudged_task_returns_and_moves();
+const char* nudge_is_refused_where_it_can_t_be();
+const char* nudges_come_after_the_grace_time();
+const char* nudge_is_for_one_wait();
+
 }  // namespace graft::tests
