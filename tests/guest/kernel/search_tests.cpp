@@ -282,7 +282,8 @@ const char* search_stops_for_little() {
     for (u64 i = 0; i < kPages; ++i) memory[i * 512] = i;
     Found whole = finish(target.text());
     Found prepared = search(target.text());
-    // One page in the middle of a large one costs that page.
+    // The first write to a page of 2 MiB that is still mapped whole leaves all its 512 pages for the pause; what was
+    // written is among what they hold.
     prepare(target.text());
     memory[1000 * 512] = target.word();
     Found written = finish(target.text());
