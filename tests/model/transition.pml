@@ -241,6 +241,17 @@ inline sweep() {
     atomic { swept = 1; i = 0 }
 }
 
+/* The end of a transition: everybody is where they belong, and nobody can get into a trampoline any more. */
+inline check_completion() {
+    FOR_ALL(i) {
+        hooked[i] = 0;
+        assert(pc[i] == DEAD || state[i] == target);  /* settled */
+        assert(pc[i] != TRAMPOLINE && pc[i] != CHOSEN)  /* freed */
+    }
+    assert(view[0] != TO_TRAMPOLINE && view[1] != TO_TRAMPOLINE);  /* freed */
+    assert(view[2] != TO_TRAMPOLINE && view[3] != TO_TRAMPOLINE)  /* freed */
+}
+
 /* From set `from` to set `to`; function g has a func only where P is one of them. */
 inline transition() {
     changes_g = (from == 1 || to == 1);
@@ -308,13 +319,7 @@ inline transition() {
 #endif
     moving = 0;
     d_step {
-        FOR_ALL(i) {
-            hooked[i] = 0;
-            assert(pc[i] == DEAD || state[i] == target)                   /* settled */
-            assert(pc[i] != TRAMPOLINE && pc[i] != CHOSEN)                 /* freed */
-        }
-        assert(view[0] != TO_TRAMPOLINE && view[1] != TO_TRAMPOLINE);  /* freed */
-        assert(view[2] != TO_TRAMPOLINE && view[3] != TO_TRAMPOLINE);  /* freed */
+        check_completion();
         trampolines = 0;
         settled = target;
         swept = 0;
