@@ -9,7 +9,7 @@ SHELL_SCRIPTS = $(shell find mk tools tests .ci -type f \( -name '*.sh' -o -path
 IMAGE_CXX_OBJECTS = $(filter %.cpp.o %.c.o,$(KERNEL_OBJECTS) $($(APP_NAME)_OBJECTS))
 
 .PHONY: test check_walls check_headers check_format check_shell check_tidy check_flags check_imagetables check_rows \
-    check_reproducible
+    check_reproducible check_neutral
 
 # SUITES="unit guest" runs only those.
 test:  ## every test; the last line is the total
@@ -25,6 +25,8 @@ check_shell:
 	@shellcheck -x $(SHELL_SCRIPTS) && echo "shell: files=$(words $(SHELL_SCRIPTS)) findings=0"
 check_tidy: build/clang/compile_commands.json
 	@python3 tools/lint/tidy.py $(CLANG_TIDY) build/clang
+check_neutral: build/demo.elf build/graft  ## edits that change no code, over every file of the image (minutes)
+	@python3 tests/build/neutral_test.py
 check_rows: $(IMAGE) build/tools/imagetables
 	@build/tools/imagetables rows $<
 check_flags: $(IMAGE)
