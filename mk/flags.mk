@@ -13,8 +13,13 @@ CORPUS_OPT := $(OPT)
 override OPT := -O2
 endif
 
-# Equal objects in whatever folder, and nothing that depends on the time.
-STABLE_FLAGS := -ffile-prefix-map=$(CURDIR)=. -Werror=date-time
+# Fetched source packages (mk/sources.mk).
+SOURCES_DIR ?= $(CURDIR)/build-sources
+export SOURCES_DIR
+
+# Equal objects in whatever folder, and nothing that depends on the time. The compiler takes the last map that fits, so a
+# SOURCES_DIR within the tree and one outside give the same names.
+STABLE_FLAGS := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(SOURCES_DIR)=build-sources -Werror=date-time
 
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 

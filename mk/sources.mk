@@ -4,9 +4,6 @@
 # Versions and checksums are those of the upstream archives. What Debian's revisions change beyond them is in no function
 # that the image uses.
 
-SOURCES_DIR ?= $(CURDIR)/build-sources
-export SOURCES_DIR
-
 # libsodium: the check of patches' signatures (patch/signature.cpp), and nothing else; the linker drops the rest.
 SODIUM_VERSION := 1.0.18
 SODIUM_SHA256 := d59323c6b712a1519a5daf710b68f5e7fde57040845ffec53850911f10a5d4f4
@@ -18,7 +15,7 @@ SODIUM_SOURCES := $(addprefix $(SODIUM_ROOT)/,crypto_sign/ed25519/ref10/open.c c
 SODIUM_OBJECTS := $(SODIUM_SOURCES:$(SODIUM_ROOT)/%=build/image/libsodium/%.o)
 # What its configure script would find here; and with small copies done in place.
 SODIUM_FLAGS := -w -fbuiltin -isystem $(SODIUM_ROOT)/include -I $(SODIUM_ROOT)/include/sodium -DCONFIGURED -DHAVE_TI_MODE \
-    -DNATIVE_LITTLE_ENDIAN -ffile-prefix-map=$(SODIUM_DIR)=libsodium
+    -DNATIVE_LITTLE_ENDIAN
 
 flags.patch/signature.cpp := -isystem $(SODIUM_ROOT)/include
 build/image/patch/signature.cpp.o: | $(SODIUM_DIR)/ready
