@@ -41,8 +41,9 @@ compile = $(if $(filter %.S,$1),$(CC) $(ASM_FLAGS) $(flags.$1),$(if $(filter %.c
 define keep_current
 $(shell mkdir -p $(dir $2); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $2 || printf '%s\n' '$(subst ','\'',$1)' >$2)
 endef
-$(call keep_current,$(CXX) $(CC) $(LD) $(CXX_ONLY_FLAGS) $(C_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS) \
-    $(APP_FLAGS) $(ASM_FLAGS) $(LINK_FLAGS),build/image/flags)
+# The maps of folders' names don't count: they are what makes objects equal wherever they are made.
+$(call keep_current,$(filter-out -ffile-prefix-map=%,$(CXX) $(CC) $(LD) $(CXX_ONLY_FLAGS) $(C_ONLY_FLAGS) $(IMAGE_FLAGS) \
+    $(SITE_FLAGS) $(KERNEL_FLAGS) $(APP_FLAGS) $(ASM_FLAGS) $(LINK_FLAGS)),build/image/flags)
 
 # The image's compiler decides what the objects are: its version is part of what they depend on.
 define compile_rules

@@ -4,14 +4,12 @@
 The host's tools are copied, not rebuilt: they aren't part of the image.
 """
 import filecmp
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-SOURCES = ["Makefile", "mk", "linker.ld", "base", "formats", "arch", "patch", "kernel", "drivers", "control", "boot", "apps", "keys",
-           "tools", "tests"]
+from elsewhere import HOST_TOOLS, copy_tree
 
 
 def main():
@@ -19,13 +17,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         there = Path(folder, "a_folder_with_a_name_of_another_length")
         there.mkdir()
-        for name in SOURCES:
-            if Path(name).is_dir():
-                shutil.copytree(name, there / name)
-            elif Path(name).exists():
-                shutil.copy2(name, there / name)
-        for part in ("host", "tools"):
-            shutil.copytree(Path("build", part), there / "build" / part)
+        copy_tree(there, *HOST_TOOLS)
         subprocess.run(["make", "--no-print-directory", "-C", str(there), "build/demo.elf"], check=True, stdout=sys.stderr,
                        close_fds=False)  # make's job server
         same = filecmp.cmp(image, there / "build/demo.elf", shallow=False)
