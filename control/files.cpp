@@ -20,9 +20,15 @@ class ValueFile final : public File {
 public:
     ValueFile(ControlTree& tree, Node node) : tree_(tree), node_(node), snapshot_(tree.quota()) {}
 
-    ControlResult<void> take_snapshot() { return tree_.read_value(node_, snapshot_); }
+    ControlResult<void> take_snapshot() {
+        snapshot_.release();
+        is_fresh_ = true;
+        return tree_.read_value(node_, snapshot_);
+    }
 
     ControlResult<usize> read(u64 offset, std::span<std::byte> out, bool&) override {
+        if (offset == 0) GRAFT_CHECK(is_fresh_ ? check_alive() : take_snapshot());
+        is_fresh_ = false;
         return copy_from(snapshot_.view(), offset, out);
     }
 
@@ -33,9 +39,15 @@ public:
     }
 
 private:
+    ControlResult<void> check_alive() {
+        GRAFT_TRY(tree_.info(node_.encode()));
+        return {};
+    }
+
     ControlTree& tree_;
     Node node_;
     ByteBuffer snapshot_;
+    bool is_fresh_ = false;  // nothing of it has been read
 };
 
 class StreamFile final : public File {

@@ -12,8 +12,8 @@
 
 namespace graft::control {
 
-// A value or a list, as it is at this moment; reading from the start again does not look again. A write is one new
-// value.
+// A value or a list, as it is at this moment; reading from the start again looks again, reading on does not. A write is
+// one new value.
 ControlResult<std::unique_ptr<File>> open_value(ControlTree& tree, Node node, Access access);
 
 // Lines from the oldest on; the reader waits at the end. Offsets are ignored: what has been read is gone.

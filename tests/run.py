@@ -84,7 +84,7 @@ def all_suites():
         suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900)
     suites += guest_suites()
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
-        targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "patches"]
+        targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "build/tools/fids", "patches"]
         suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600))
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))

@@ -106,6 +106,14 @@ public:
         return error.empty() ? try_call(np::Topen{fid, mode}) : error;
     }
 
+    std::string read(u32 fid, u64 offset, u32 count) {
+        auto answer = call(np::Tread{fid, offset, count});
+        if (!answer) return "<waits>";
+        auto* data = answer->get<np::Rread>();
+        if (!data) return "<error: " + answer->error() + ">";
+        return {reinterpret_cast<const char*>(data->data.data()), data->data.size()};
+    }
+
     std::string read_all(u32 fid, u32 count = 8000) {
         std::string content;
         while (true) {

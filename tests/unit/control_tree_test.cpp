@@ -139,6 +139,25 @@ TEST_F(TreeTest, NudgeTakesATask) {
     EXPECT_EQ(client.write_value("livepatch/fix/nudge", "7 8"), "nudge can't be set to '7 8', only to a task's id");
 }
 
+TEST_F(TreeTest, ReadingFromTheStartLooksAgainAndReadingOnDoesNot) {
+    system.symbols = "first\nsecond\n";
+    ASSERT_EQ(client.open(1, "symbols", np::kOpenRead), "");
+    EXPECT_EQ(client.read(1, 0, 6), "first\n");
+    system.symbols = "other\n";
+    EXPECT_EQ(client.read(1, 6, 100), "second\n");
+    EXPECT_EQ(client.read(1, 0, 100), "other\n");
+    EXPECT_EQ(client.read(1, 6, 100), "");
+}
+
+TEST_F(TreeTest, WhatIsBeingReadCanBeReadToItsEnd) {
+    system.add_patch("fix");
+    ASSERT_EQ(client.open(1, "livepatch/fix/enabled", np::kOpenReadWrite), "");
+    EXPECT_EQ(client.read(1, 0, 1), "1");
+    ASSERT_EQ(client.write(1, 0, "0"), "");
+    EXPECT_EQ(client.read(1, 1, 10), "\n");
+    EXPECT_EQ(client.try_call(np::Tread{1, 0, 10}), "the patch is gone");
+}
+
 TEST_F(TreeTest, WhatIsGoneSaysSo) {
     system.add_patch("fix");
     ASSERT_EQ(client.open(1, "livepatch/fix/enabled", np::kOpenReadWrite), "");
@@ -149,7 +168,7 @@ TEST_F(TreeTest, WhatIsGoneSaysSo) {
     // From inside its own write.
     ASSERT_EQ(client.write(1, 0, "0"), "");
     EXPECT_EQ(client.write(1, 0, "0"), "the patch is gone");
-    EXPECT_EQ(client.read_all(1), "1\n");  // the snapshot of the time when it was opened
+    EXPECT_EQ(client.try_call(np::Tread{1, 0, 1000}), "the patch is gone");  // though it was open, and not read before
     EXPECT_EQ(client.try_call(np::Topen{2, np::kOpenRead}), "the patch is gone");
     EXPECT_EQ(client.try_call(np::Tread{3, 0, 1000}), "the patch is gone");
     EXPECT_EQ(client.try_call(np::Twalk{4, 6, 1, {"enabled"}}), "the patch is gone");
