@@ -1,30 +1,14 @@
 #include "formats/link.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/assert.h"
 #include "base/reader.h"
-#include "base/writer.h"
+#include "formats/link_parts.h"
 
 namespace graft::formats {
 
 namespace {
-
-// Reasons in a reset frame.
-enum class ResetReason : u8 { unknown = 1, replaced = 2, closed = 3, version = 4, timed_out = 5 };
-
-// An ack for this many frames is sent at once, one for fewer after the ack delay.
-constexpr unsigned kFramesPerAck = 8;
-// An ack is sent at once when reading has made room for this many frames more than the peer knows of.
-constexpr u16 kWindowUpdate = kLinkWindow / 4;
-// Until a round trip has been measured.
-constexpr Nanoseconds kFirstTimeout = 200 * kMillisecond;
-
-// How far `later` is after `earlier` on the circle of sequence numbers; negative when it is before.
-constexpr int distance(u16 earlier, u16 later) {
-    return static_cast<i16>(static_cast<u16>(later - earlier));
-}
 
 // Both sides' numbers mixed (the finaliser of a 64-bit hash), so that counting up either gives an unrelated epoch.
 constexpr u32 mix_epochs(u32 client, u32 server) {
@@ -35,10 +19,6 @@ constexpr u32 mix_epochs(u32 client, u32 server) {
     value *= 0xc4ceb9fe1a85ec53ull;
     value ^= value >> 33;
     return static_cast<u32>(value);
-}
-
-constexpr Nanoseconds after(Nanoseconds now, Nanoseconds delay) {
-    return now > kNever - delay ? kNever : now + delay;
 }
 
 LinkEnd end_for(u8 reason) {
@@ -165,7 +145,7 @@ bool LinkEndpoint::take_restart() {
     return restarted;
 }
 
-// ---- Receiving
+// ---- Frames of no session, or that make one
 
 void LinkEndpoint::on_bytes(std::span<const std::byte> bytes, Nanoseconds now) {
     for (std::byte byte : bytes) {
@@ -253,135 +233,10 @@ u8 LinkEndpoint::reason_for_unknown(u32 epoch) const {
     return static_cast<u8>(reason);
 }
 
-void LinkEndpoint::on_session_frame(const Frame& frame, Nanoseconds now) {
-    if (!has_session() || frame.epoch != session_epoch_) {
-        ++statistics_.void_frames;
-        // A client only ignores what isn't its own: it may be a former client's. A server tells the sender, except that
-        // a client which closes learns of the end even when the first answer to its close was lost.
-        bool is_late_close = frame.type == FrameType::close && frame.epoch == session_epoch_;
-        if (role_ == LinkRole::server || is_late_close) refuse(frame.epoch, reason_for_unknown(frame.epoch));
-        return;
-    }
-    ++statistics_.frames_received;
-    last_heard_ = now;
-    bool has_number = frame.type == FrameType::data || frame.type == FrameType::ping;
-    if (has_number && distance(own_echo_, frame.transmission) > 0) own_echo_ = frame.transmission;
-    take_echo(frame, now);
-    bool has_progressed = take_acknowledgement(frame);
-    if (frame.type == FrameType::ack) has_progressed |= take_bitmap(frame);
-    if (has_progressed) {
-        retransmit_after_ = measured_timeout();
-        rearm_retransmit(now);
-    }
-    switch (frame.type) {
-        case FrameType::data:
-            return on_data(frame, now);
-        case FrameType::ping:
-            return owe_ack(now, true);
-        case FrameType::close:
-            return on_close();
-        default:
-            return;
-    }
-}
-
-void LinkEndpoint::on_data(const Frame& frame, Nanoseconds now) {
-    if (frame.payload.empty() || distance(next_read_, frame.sequence) >= static_cast<int>(kLinkWindow)) {
-        ++statistics_.beyond_window;
-        return owe_ack(now, true);
-    }
-    Incoming& slot = incoming(frame.sequence);
-    if (distance(next_expected_, frame.sequence) < 0 || slot.received) {
-        ++statistics_.duplicates;
-        return owe_ack(now, true);
-    }
-    bool had_hole = has_hole();
-    std::memcpy(slot.bytes.data(), frame.payload.data(), frame.payload.size());
-    slot.length = static_cast<u8>(frame.payload.size());
-    slot.received = true;
-    if (distance(furthest_, frame.sequence) >= 0) furthest_ = static_cast<u16>(frame.sequence + 1);
-    while (next_expected_ != furthest_ && incoming(next_expected_).received) ++next_expected_;
-    owe_ack(now, had_hole || has_hole());
-}
-
-void LinkEndpoint::owe_ack(Nanoseconds now, bool at_once) {
-    if (at_once || ++unacknowledged_frames_ >= kFramesPerAck) {
-        ack_due_ = true;
-        return;
-    }
-    if (ack_deadline_ == kNever) ack_deadline_ = after(now, times_.ack_delay);
-}
-
-// The cumulative part, which every frame carries. True when the peer has received or made room for more.
-bool LinkEndpoint::take_acknowledgement(const Frame& frame) {
-    int newly_received = distance(first_unacknowledged_, frame.ack);
-    if (newly_received < 0 || newly_received > distance(first_unacknowledged_, next_unsent_)) return false;
-    bool has_progressed = newly_received > 0;
-    for (; first_unacknowledged_ != frame.ack; ++first_unacknowledged_) {
-        if (outgoing(first_unacknowledged_).progress == Outgoing::Progress::lost) --lost_frames_;
-    }
-    u16 limit = static_cast<u16>(frame.ack + std::min<usize>(frame.window, kLinkWindow));
-    if (distance(peer_limit_, limit) > 0) {
-        peer_limit_ = limit;
-        has_progressed = true;
-    }
-    return has_progressed;
-}
-
-// The selective part. An ack frame tells of every frame that its sender had received when it sent it, so it is the one
-// kind of frame from which a loss can be concluded (I2). True when there are frames to be sent again.
-bool LinkEndpoint::take_bitmap(const Frame& frame) {
-    Reader reader(frame.payload);
-    u64 bitmap = reader.read<u64>();
-    // An old copy of an ack frame has less to say than is known already.
-    if (!reader.ok() || frame.ack != first_unacknowledged_) return false;
-    u16 sequence = first_unacknowledged_;
-    for (++sequence; distance(sequence, next_unsent_) > 0; ++sequence, bitmap >>= 1) {
-        Outgoing& slot = outgoing(sequence);
-        if ((bitmap & 1) == 0 || slot.progress == Outgoing::Progress::received) continue;
-        if (slot.progress == Outgoing::Progress::lost) --lost_frames_;
-        slot.progress = Outgoing::Progress::received;
-    }
-    find_losses(frame.echo);
-    return lost_frames_ != 0;
-}
-
-void LinkEndpoint::find_losses(u16 echo) {
-    if (distance(echo, last_transmission_) < 0) return;
-    for (u16 sequence = first_unacknowledged_; sequence != next_unsent_; ++sequence) {
-        Outgoing& slot = outgoing(sequence);
-        if (slot.progress != Outgoing::Progress::sent || distance(slot.transmission, echo) < 0) continue;
-        slot.progress = Outgoing::Progress::lost;
-        ++lost_frames_;
-    }
-}
-
-// The first frame that echoes a transmission measures its round trip: the echo names what did arrive, so that neither a
-// loss nor a second sending can be mistaken for a long way. A ping is no answer: the echo that it repeats may be old.
-void LinkEndpoint::take_echo(const Frame& frame, Nanoseconds now) {
-    int age = distance(frame.echo, last_transmission_);
-    if (age < 0 || distance(peer_echo_, frame.echo) <= 0) return;
-    peer_echo_ = frame.echo;
-    bool is_answer = frame.type != FrameType::ping && age < static_cast<int>(kLinkWindow);
-    if (is_answer) measure_round_trip(now - sent_at_[frame.echo % kLinkWindow]);
-}
-
-// [rfc6298 §2]
-void LinkEndpoint::measure_round_trip(Nanoseconds sample) {
-    if (smoothed_round_trip_ == 0) {
-        smoothed_round_trip_ = sample;
-        round_trip_variation_ = sample / 2;
-        return;
-    }
-    Nanoseconds deviation =
-        sample > smoothed_round_trip_ ? sample - smoothed_round_trip_ : smoothed_round_trip_ - sample;
-    round_trip_variation_ = (3 * round_trip_variation_ + deviation) / 4;
-    smoothed_round_trip_ = (7 * smoothed_round_trip_ + sample) / 8;
-}
-
-Nanoseconds LinkEndpoint::measured_timeout() const {
-    Nanoseconds timeout = smoothed_round_trip_ == 0 ? kFirstTimeout : smoothed_round_trip_ + 4 * round_trip_variation_;
-    return std::clamp(timeout, times_.retransmit_floor, times_.retransmit_ceiling);
+void LinkEndpoint::refuse(u32 epoch, u8 reason) {
+    refusal_due_ = true;
+    refusal_epoch_ = epoch;
+    refusal_reason_ = reason;
 }
 
 // ---- Time
@@ -430,220 +285,6 @@ Nanoseconds LinkEndpoint::next_deadline() const {
     deadline = std::min({deadline, retransmit_deadline_, ack_due_ ? kNever : ack_deadline_});
     if (state_ == LinkState::closing && all_delivered()) deadline = std::min(deadline, close_deadline_);
     return deadline;
-}
-
-// ---- Sending
-
-usize LinkEndpoint::bytes_to_send(std::span<std::byte> out, Nanoseconds now) {
-    on_time(now);
-    usize count = 0;
-    while (count < out.size()) {
-        if (wire_sent_ == wire_length_ && !compose_next(now)) break;
-        usize part = std::min(out.size() - count, wire_length_ - wire_sent_);
-        std::memcpy(out.data() + count, wire_.data() + wire_sent_, part);
-        wire_sent_ += part;
-        count += part;
-    }
-    return count;
-}
-
-bool LinkEndpoint::compose_next(Nanoseconds now) {
-    if (compose_handshake()) return true;
-    if (!has_session()) return false;
-    if (ping_due_) {
-        compose_ping(now);
-        return true;
-    }
-    // Data carries an ack, but not which frames lie behind a hole.
-    if (ack_due_ && has_hole()) {
-        compose_ack();
-        return true;
-    }
-    if (compose_data(now)) return true;
-    if (ack_due_) {
-        compose_ack();
-        return true;
-    }
-    if (retransmit_deadline_ == kNever) rearm_retransmit(now);
-    return false;
-}
-
-bool LinkEndpoint::compose_handshake() {
-    std::array<std::byte, 8> payload;
-    Writer writer(payload);
-    Frame frame;
-    frame.from_server = role_ == LinkRole::server;
-    if (refusal_due_) {
-        refusal_due_ = false;
-        frame.type = FrameType::reset;
-        frame.epoch = refusal_epoch_;
-        writer.write(refusal_reason_);
-    } else if (hello_due_) {
-        hello_due_ = false;
-        frame.type = FrameType::hello;
-        frame.epoch = own_epoch_;
-        writer.write(kLinkVersion);
-    } else if (welcome_due_) {
-        welcome_due_ = false;
-        frame.type = FrameType::welcome;
-        frame.epoch = client_epoch_;
-        writer.write(kLinkVersion);
-        writer.write(own_epoch_);
-    } else if (close_due_) {
-        close_due_ = false;
-        frame = session_frame(FrameType::close);
-    } else {
-        return false;
-    }
-    frame.payload = writer.written();
-    compose(frame);
-    return true;
-}
-
-bool LinkEndpoint::compose_data(Nanoseconds now) {
-    if (lost_frames_ != 0) {
-        for (u16 sequence = first_unacknowledged_; sequence != next_unsent_; ++sequence) {
-            if (outgoing(sequence).progress != Outgoing::Progress::lost) continue;
-            --lost_frames_;
-            ++statistics_.data_sent_again;
-            compose_one_data(sequence, now);
-            return true;
-        }
-    }
-    if (next_unsent_ == next_new_ || is_blocked_by_window()) return false;
-    compose_one_data(next_unsent_++, now);
-    return true;
-}
-
-void LinkEndpoint::compose_one_data(u16 sequence, Nanoseconds now) {
-    Outgoing& slot = outgoing(sequence);
-    slot.progress = Outgoing::Progress::sent;
-    slot.transmission = number_transmission(now);
-    Frame frame = session_frame(FrameType::data);
-    frame.sequence = sequence;
-    frame.payload = std::span<const std::byte>(slot.bytes).first(slot.length);
-    compose(frame);
-    if (!has_hole()) note_acknowledged();
-    if (retransmit_deadline_ == kNever) rearm_retransmit(now);
-}
-
-void LinkEndpoint::compose_ack() {
-    std::array<std::byte, 8> payload;
-    Writer writer(payload);
-    writer.write(received_bitmap());
-    Frame frame = session_frame(FrameType::ack);
-    frame.payload = writer.written();
-    compose(frame);
-    note_acknowledged();
-}
-
-void LinkEndpoint::compose_ping(Nanoseconds now) {
-    ping_due_ = false;
-    last_ping_ = now;
-    ++statistics_.pings_sent;
-    number_transmission(now);
-    compose(session_frame(FrameType::ping));
-}
-
-Frame LinkEndpoint::session_frame(FrameType type) const {
-    Frame frame;
-    frame.type = type;
-    frame.from_server = role_ == LinkRole::server;
-    frame.epoch = session_epoch_;
-    frame.transmission = last_transmission_;
-    frame.ack = next_expected_;
-    frame.echo = own_echo_;
-    frame.window = receive_window();
-    return frame;
-}
-
-void LinkEndpoint::compose(const Frame& frame) {
-    wire_length_ = encode_frame(frame, wire_);
-    wire_sent_ = 0;
-    ++statistics_.frames_sent;
-    announced_limit_ = static_cast<u16>(next_read_ + kLinkWindow);
-}
-
-void LinkEndpoint::note_acknowledged() {
-    ack_due_ = false;
-    unacknowledged_frames_ = 0;
-    ack_deadline_ = kNever;
-}
-
-u16 LinkEndpoint::number_transmission(Nanoseconds now) {
-    ++last_transmission_;
-    sent_at_[last_transmission_ % kLinkWindow] = now;
-    return last_transmission_;
-}
-
-void LinkEndpoint::refuse(u32 epoch, u8 reason) {
-    refusal_due_ = true;
-    refusal_epoch_ = epoch;
-    refusal_reason_ = reason;
-}
-
-bool LinkEndpoint::has_hole() const {
-    return furthest_ != next_expected_;
-}
-
-u64 LinkEndpoint::received_bitmap() const {
-    u64 bitmap = 0;
-    u16 sequence = next_expected_;
-    unsigned bit = 0;
-    for (++sequence; distance(sequence, furthest_) > 0; ++sequence, ++bit) {
-        if (incoming(sequence).received) bitmap |= u64{1} << bit;
-    }
-    return bitmap;
-}
-
-u8 LinkEndpoint::receive_window() const {
-    return static_cast<u8>(kLinkWindow - static_cast<u16>(next_expected_ - next_read_));
-}
-
-// ---- The stream
-
-usize LinkEndpoint::write(std::span<const std::byte> bytes) {
-    if (state_ != LinkState::attached) return 0;
-    usize count = 0;
-    while (count < bytes.size()) {
-        bool may_fill_last =
-            next_new_ != next_unsent_ && outgoing(static_cast<u16>(next_new_ - 1)).length < kFramePayloadMax;
-        if (!may_fill_last) {
-            if (distance(first_unacknowledged_, next_new_) >= static_cast<int>(kLinkWindow)) break;
-            Outgoing& fresh = outgoing(next_new_++);
-            fresh.progress = Outgoing::Progress::fresh;
-            fresh.length = 0;
-        }
-        Outgoing& slot = outgoing(static_cast<u16>(next_new_ - 1));
-        usize part = std::min(bytes.size() - count, kFramePayloadMax - slot.length);
-        std::memcpy(slot.bytes.data() + slot.length, bytes.data() + count, part);
-        slot.length = static_cast<u8>(slot.length + part);
-        count += part;
-    }
-    return count;
-}
-
-bool LinkEndpoint::can_read() const {
-    return next_read_ != next_expected_;
-}
-
-usize LinkEndpoint::read(std::span<std::byte> out) {
-    usize count = 0;
-    while (count < out.size() && can_read()) {
-        Incoming& slot = incoming(next_read_);
-        usize part = std::min(out.size() - count, slot.length - read_offset_);
-        std::memcpy(out.data() + count, slot.bytes.data() + read_offset_, part);
-        count += part;
-        read_offset_ += part;
-        if (read_offset_ < slot.length) break;
-        slot.received = false;
-        read_offset_ = 0;
-        ++next_read_;
-    }
-    bool was_shut = announced_limit_ == next_expected_;
-    int gained = distance(announced_limit_, static_cast<u16>(next_read_ + kLinkWindow));
-    if (has_session() && gained > 0 && (was_shut || gained >= kWindowUpdate)) ack_due_ = true;
-    return count;
 }
 
 }  // namespace graft::formats
