@@ -1,8 +1,8 @@
 // BootInfo: what the boot loader or monitor told, in one form whatever the protocol. The parsers copy everything out of
 // the loader's memory, so nothing of it must be kept but the modules' contents.
 //
-// Invariants after a parse: every range has begin < end and doesn't wrap; texts are cut, never overrun (the flags say
-// so).
+// Invariants after a parse: no range wraps, and none of memory is empty, while a module may be; texts are cut, never
+// overrun (the flags say so).
 #pragma once
 
 #include <array>

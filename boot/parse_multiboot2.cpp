@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/reader.h"
+#include "boot/parse_entries.h"
 
 namespace graft::boot {
 
@@ -20,21 +21,6 @@ enum Tag : u32 {
 
 constexpr usize kStructureHeader = 8;
 constexpr usize kTagHeader = 8;
-
-MemoryType memory_type(u32 type) {
-    switch (type) {
-        case 1:
-            return MemoryType::usable;
-        case 3:
-            return MemoryType::acpi_reclaimable;
-        case 4:
-            return MemoryType::acpi_nvs;
-        case 5:
-            return MemoryType::bad;
-        default:
-            return MemoryType::reserved;
-    }
-}
 
 class Parser {
 public:
@@ -99,13 +85,8 @@ private:
         u32 begin = reader.read<u32>();
         u32 end = reader.read<u32>();
         if (!reader.ok() || end < begin) return fail(BootError{BootFailure::bad_tag, where_ + at, end, begin});
-        if (info_.module_count == kMaxModules) {
-            info_.entries_dropped = true;
-            return {};
-        }
-        Module& module = info_.modules[info_.module_count++];
-        module.range = {PhysAddr{begin}, PhysAddr{end}};
-        module.name.assign(text_of(body.subspan(reader.position())));
+        Module* module = add_module(info_, {PhysAddr{begin}, PhysAddr{end}});
+        if (module) module->name.assign(text_of(body.subspan(reader.position())));
         return {};
     }
 
@@ -121,20 +102,9 @@ private:
             u64 begin = entry.read<u64>();
             u64 length = entry.read<u64>();
             u32 type = entry.read<u32>();
-            add_memory(begin, length, memory_type(type));
+            if (!add_memory(info_, begin, length, type)) break;
         }
         return {};
-    }
-
-    // Empty and wrapping ranges are dropped: firmware has both.
-    void add_memory(u64 begin, u64 length, MemoryType type) {
-        auto end = checked_add(begin, length);
-        if (!end || length == 0) return;
-        if (info_.memory_count == kMaxMemoryEntries) {
-            info_.entries_dropped = true;
-            return;
-        }
-        info_.memory[info_.memory_count++] = {{PhysAddr{begin}, PhysAddr{*end}}, type};
     }
 
     std::span<const std::byte> bytes_;

@@ -1,5 +1,7 @@
 #include "boot/parse_pvh.h"
 
+#include "boot/parse_entries.h"
+
 namespace graft::boot {
 
 namespace {
@@ -33,21 +35,6 @@ struct MapEntry {
     u32 type;  // as in the BIOS's E820 map
     u32 reserved;
 };
-
-MemoryType memory_type(u32 type) {
-    switch (type) {
-        case 1:
-            return MemoryType::usable;
-        case 3:
-            return MemoryType::acpi_reclaimable;
-        case 4:
-            return MemoryType::acpi_nvs;
-        case 5:
-            return MemoryType::bad;
-        default:
-            return MemoryType::reserved;
-    }
-}
 
 class Parser {
 public:
@@ -91,30 +78,20 @@ private:
 
     Result<void, BootError> read_modules(const StartInfo& start) {
         for (u32 index = 0; index < start.module_count; ++index) {
-            if (info_.module_count == kMaxModules) {
-                info_.entries_dropped = true;
-                return {};
-            }
             auto entry = GRAFT_TRY(read_entry<ModuleEntry>(start.modules, index));
             auto end = checked_add(entry.address, entry.size);
             if (!end) return fail(BootError{BootFailure::bad_tag, PhysAddr{start.modules}, entry.size, 0});
-            Module& module = info_.modules[info_.module_count++];
-            module.range = {PhysAddr{entry.address}, PhysAddr{*end}};
-            if (entry.command_line) GRAFT_CHECK(read_text(PhysAddr{entry.command_line}, module.name));
+            Module* module = add_module(info_, {PhysAddr{entry.address}, PhysAddr{*end}});
+            if (!module) break;
+            if (entry.command_line) GRAFT_CHECK(read_text(PhysAddr{entry.command_line}, module->name));
         }
         return {};
     }
 
     Result<void, BootError> read_memory_map(const StartInfo& start) {
         for (u32 index = 0; index < start.memory_count; ++index) {
-            if (info_.memory_count == kMaxMemoryEntries) {
-                info_.entries_dropped = true;
-                break;
-            }
             auto entry = GRAFT_TRY(read_entry<MapEntry>(start.memory_map, index));
-            auto end = checked_add(entry.address, entry.size);
-            if (!end || entry.size == 0) continue;
-            info_.memory[info_.memory_count++] = {{PhysAddr{entry.address}, PhysAddr{*end}}, memory_type(entry.type)};
+            if (!add_memory(info_, entry.address, entry.size, entry.type)) break;
         }
         if (info_.memory_count == 0) return fail(BootError{BootFailure::no_memory_map, PhysAddr{start.memory_map}});
         return {};
