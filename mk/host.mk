@@ -34,8 +34,9 @@ build/unit/all: $(CHECK_OBJECTS) $(UNIT_SOURCES:%=build/check/%.o)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@)$(HOST_CXX) $(CHECK_FLAGS) $^ $(LIBS_unit) -lgtest -lgtest_main -o $@
 
-# One test file alone, while writing it: make build/unit/base_text_test
-build/unit/%: build/check/tests/unit/%.cpp.o build/check/pure.a
+# One test file alone, with what tests share, while writing it: make build/unit/base_text_test
+UNIT_SHARED := $(patsubst %,build/check/%.o,$(filter-out %_test.cpp,$(UNIT_SOURCES)))
+build/unit/%: build/check/tests/unit/%.cpp.o $(UNIT_SHARED) build/check/pure.a
 	@mkdir -p $(@D)
 	$(call run,LINK,$@)$(HOST_CXX) $(CHECK_FLAGS) $^ $(LIBS_unit) -lgtest -lgtest_main -o $@
 build/check/pure.a: $(CHECK_OBJECTS)
