@@ -121,7 +121,8 @@ DEPENDENCY_FILES += $$($1_OBJECTS:.o=.d) $$($1_PATCHES:.klp=.d)
 endef
 
 APP_NAMES := $(notdir $(patsubst %/,%,$(wildcard apps/*/)))
-GUEST_TESTS := $(notdir $(patsubst %/,%,$(wildcard tests/guest/*/)))
+# tests/guest/shared/ has headers for the others.
+GUEST_TESTS := $(filter-out shared,$(notdir $(patsubst %/,%,$(wildcard tests/guest/*/))))
 $(foreach name,$(APP_NAMES),$(eval $(call image,$(name),apps/$(name))))
 $(foreach name,$(GUEST_TESTS),$(eval $(call image,test-$(name),tests/guest/$(name))))
 ifeq ($(wildcard $(APP_DIR)/),)

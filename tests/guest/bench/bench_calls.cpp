@@ -5,7 +5,7 @@
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/bench/calls.h"
 #include "tests/guest/bench/driver.h"
-#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::bench {
 

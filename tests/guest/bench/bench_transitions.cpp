@@ -7,7 +7,7 @@
 #include "kernel/task_view.h"
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/bench/driver.h"
-#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::bench {
 

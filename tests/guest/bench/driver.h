@@ -13,11 +13,13 @@
 #include "kernel/timers.h"
 #include "patch/registry.h"
 #include "tests/guest/bench/changing.h"
+#include "tests/guest/shared/eventually.h"
 
 namespace graft::bench {
 
-inline constexpr u64 kHangNs = 120'000'000'000;  // a hang detector, not a performance target
-inline constexpr u64 kMillisecond = 1'000'000;
+using tests::eventually;
+using tests::kHangNs;
+using tests::kMillisecond;
 
 enum class Way : u8 { load, unload };
 
@@ -80,17 +82,6 @@ private:
     kernel::TaskHandle task_;
     bool inside_ = false;  // made and not joined
 };
-
-// Waits until `condition` holds, or tells that it never does.
-template <typename Condition>
-bool eventually(Condition&& condition) {
-    u64 bound = arch::now_ns() + kHangNs;
-    while (!condition()) {
-        if (arch::now_ns() > bound) return false;
-        kernel::sleep_ns(kMillisecond);
-    }
-    return true;
-}
 
 // "figure NAME=VALUE", for the bench script.
 void print_figure(std::string_view name, u64 value);

@@ -6,8 +6,8 @@
 #include "kernel/log.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
-#include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::tests {
 

@@ -7,8 +7,8 @@
 #include "kernel/memory.h"
 #include "kernel/stacks.h"
 #include "kernel/task.h"
-#include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::tests {
 

@@ -5,11 +5,8 @@
 #include "kernel/clock.h"
 #include "kernel/mutex.h"
 #include "kernel/nudge.h"
-#include "kernel/patch_machine.h"
-#include "kernel/task_view.h"
 #include "kernel/timers.h"
-#include "patch/memory.h"
-#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/kernel/patch_support.h"
 #include "tests/guest/kernel/tests.h"
 
 namespace graft::tests {
@@ -19,46 +16,6 @@ namespace {
 using kernel::Interruptible;
 using kernel::NudgeFailure;
 using kernel::WaitResult;
-
-constexpr u64 kMillisecond = 1'000'000;
-
-kernel::PatchMachine machine;
-
-template <typename Condition>
-bool eventually(Condition&& condition) {
-    u64 end = kernel::now_ns() + 20'000 * kMillisecond;
-    while (!condition()) {
-        if (kernel::now_ns() > end) return false;
-        kernel::sleep_ns(kMillisecond);
-    }
-    return true;
-}
-
-bool is_blocked(const kernel::TaskHandle& task) {
-    auto view = kernel::view_task(task.id());
-    return view && view->state == kernel::TaskState::blocked;
-}
-
-class RangeExaminer final : public patch::Examiner {
-public:
-    explicit RangeExaminer(AddressRange changing) : changing_(changing) {}
-
-    patch::Verdict examine(patch::Stack& stack) const override {
-        patch::Verdict verdict;
-        verdict.kind = patch::Verdict::Kind::clear;
-        patch::Frame frame;
-        while (stack.next(frame)) {
-            if (!changing_.contains(frame.lookup_pc)) continue;
-            verdict.kind = patch::Verdict::Kind::inside;
-            verdict.hook_slot = frame.return_slot;
-        }
-        if (!stack.reliable()) verdict.kind = patch::Verdict::Kind::unreliable;
-        return verdict;
-    }
-
-private:
-    AddressRange changing_;
-};
 
 struct Waiter {
     explicit Waiter(Interruptible wanted) : interruptible(wanted) {}
@@ -82,10 +39,6 @@ void waiting_task(void* argument) {
     wait_inside(waiter);
     WaitResult result = waiter.outside.wait(kernel::kNever, Interruptible::yes);
     if (result == WaitResult::interrupted) waiter.later_interruptions.fetch_add(1, std::memory_order_relaxed);
-}
-
-patch::Universe target_of_next() {
-    return patch::other(static_cast<patch::Universe>(kernel::current_task().context.patch_state));
 }
 
 bool fails_with(u64 task, NudgeFailure failure) {

@@ -12,36 +12,15 @@
 #include "kernel/interrupts.h"
 #include "kernel/memory.h"
 #include "kernel/mutex.h"
-#include "kernel/patch_machine.h"
-#include "kernel/task_view.h"
 #include "kernel/timers.h"
-#include "patch/memory.h"
-#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/kernel/patch_support.h"
 #include "tests/guest/kernel/tests.h"
 
 namespace graft::tests {
 
 namespace {
 
-using kernel::PatchMachine;
 using patch::Reference;
-
-PatchMachine machine;
-
-class Found final : public patch::ReferenceSink {
-public:
-    void found(const Reference& reference) override {
-        ++counts[static_cast<usize>(reference.kind)];
-        ++total;
-        last = reference;
-    }
-    u32 of(Reference::Kind kind) const { return counts[static_cast<usize>(kind)]; }
-
-    std::array<u32, 8> counts{};
-    u32 total = 0;
-    Reference last;
-    patch::SearchReport report;
-};
 
 // Text and data of a patch that isn't one, for as long as a test lasts.
 class Target {
@@ -70,21 +49,14 @@ private:
     patch::MachineResult<patch::PatchMemory> memory_;
 };
 
-Found finish(AddressRange range) {
-    Found found;
-    const AddressRange ranges[] = {range};
-    found.report = machine.find_references(ranges, found);
-    return found;
-}
-
 void prepare(AddressRange range) {
     const AddressRange ranges[] = {range};
     machine.prepare_search(ranges);
 }
 
-Found search(AddressRange range) {
+Found prepare_and_search(AddressRange range) {
     prepare(range);
-    return finish(range);
+    return search(range);
 }
 
 volatile u64 word_in_data = 0;
@@ -129,7 +101,7 @@ const char* search_follows_what_moves() {
     Target target;
     KTAP_CHECK(target.is_there());
     Places places(target);
-    KTAP_CHECK(search(target.text()).total == 0);
+    KTAP_CHECK(prepare_and_search(target.text()).total == 0);
     for (usize from = 0; from < Places::kCount; ++from) {
         for (usize to = 0; to < Places::kCount; ++to) {
             places.clear();
@@ -137,7 +109,7 @@ const char* search_follows_what_moves() {
             prepare(target.text());
             *places.all[to] = target.word();
             if (from != to) *places.all[from] = 0;
-            Found found = finish(target.text());
+            Found found = search(target.text());
             if (found.total != 1 || found.of(kKinds[to]) != 1) return "a word that moved isn't found where it is";
         }
     }
@@ -152,7 +124,7 @@ const char* search_forgets_what_has_gone() {
         *place = target.word();
         prepare(target.text());
         *place = 0;
-        KTAP_CHECK(finish(target.text()).total == 0);
+        KTAP_CHECK(search(target.text()).total == 0);
     }
     return nullptr;
 }
@@ -198,7 +170,7 @@ const char* search_sees_new_memory() {
     kernel::release_pages(page);
     bool is_written = write_secretly(page, 3, target.word());
     bool is_same = allocate_again(page);
-    Found found = finish(target.text());
+    Found found = search(target.text());
     if (is_same) {
         page[3] = 0;
         kernel::release_pages(page);
@@ -259,12 +231,12 @@ const char* search_isn_t_outrun() {
         u64 before = juggler.throws.load(std::memory_order_relaxed);
         while (juggler.throws.load(std::memory_order_relaxed) == before) kernel::yield();
         prepare(target.text());
-        Found found = finish(target.text());
+        Found found = search(target.text());
         if (found.of(Reference::Kind::heap) == 0) ++missed;
     }
     juggler.stop.store(true, std::memory_order_relaxed);
     task->join();
-    u32 after = search(target.text()).total;
+    u32 after = prepare_and_search(target.text()).total;
     kernel::heap_release(memory);
     KTAP_CHECK(missed == 0);
     KTAP_CHECK(after == 0);
@@ -280,13 +252,13 @@ const char* search_stops_for_little() {
     auto* memory = static_cast<u64*>(kernel::heap_allocate(kPages * kernel::kPageSize));
     KTAP_CHECK(memory);
     for (u64 i = 0; i < kPages; ++i) memory[i * 512] = i;
-    Found whole = finish(target.text());
-    Found prepared = search(target.text());
+    Found whole = search(target.text());
+    Found prepared = prepare_and_search(target.text());
     // The first write to a page of 2 MiB that is still mapped whole leaves all its 512 pages for the pause; what was
     // written is among what they hold.
     prepare(target.text());
     memory[1000 * 512] = target.word();
-    Found written = finish(target.text());
+    Found written = search(target.text());
     memory[1000 * 512] = 0;
     kernel::heap_release(memory);
     u64 tables_after = kernel::page_statistics().by_use[static_cast<usize>(kernel::PageUse::tables)];
@@ -321,16 +293,6 @@ bool handle_nothing(arch::InterruptFrame*, void*) {
     return false;
 }
 
-bool is_blocked(const kernel::TaskHandle& task) {
-    u64 end = kernel::now_ns() + 20'000'000'000;
-    while (kernel::now_ns() < end) {
-        auto view = kernel::view_task(task.id());
-        if (view && view->state == kernel::TaskState::blocked) return true;
-        kernel::sleep_ns(1'000'000);
-    }
-    return false;
-}
-
 }  // namespace
 
 const char* search_finds_each_kind() {
@@ -341,19 +303,19 @@ const char* search_finds_each_kind() {
 
     auto* in_heap = new kernel::Timer(reinterpret_cast<void (*)(void*)>(word), nullptr);
     in_heap->set(kernel::now_ns() + 3'600'000'000'000);
-    Found pending = search(target.text());
+    Found pending = prepare_and_search(target.text());
     (void)in_heap->cancel();
     delete in_heap;
 
     kernel::set_exception_handler(kUnusedVector, reinterpret_cast<kernel::ExceptionHandler>(word), nullptr);
-    Found handler = search(target.text());
+    Found handler = prepare_and_search(target.text());
     kernel::set_exception_handler(kUnusedVector, handle_nothing, nullptr);
 
     Planter planter;
     planter.masked = word ^ kMask;
     auto keeper = kernel::create_task(keep_in_register, &planter, {});
-    KTAP_CHECK(keeper && is_blocked(*keeper));
-    Found saved = search(target.text());
+    KTAP_CHECK(keeper && eventually([&] { return is_blocked(*keeper); }));
+    Found saved = prepare_and_search(target.text());
     planter.gate.post();
     keeper->join();
 
@@ -362,12 +324,12 @@ const char* search_finds_each_kind() {
     auto inside = kernel::create_task(target.text().begin.as<void(void*)>(), &may_return, {});
     KTAP_CHECK(inside);
     kernel::sleep_ns(20'000'000);
-    Found entered = search(target.text());
+    Found entered = prepare_and_search(target.text());
     may_return.store(true, std::memory_order_relaxed);
     inside->join();
     u64 inside_id = inside->id();
     inside->detach();  // the last to keep the task's record, and with it the entry
-    Found after = search(target.text());
+    Found after = prepare_and_search(target.text());
 
     KTAP_CHECK(pending.total == 1 && pending.of(Reference::Kind::heap) == 1);
     KTAP_CHECK(handler.total == 1 && handler.of(Reference::Kind::interrupt_handler) == 1);

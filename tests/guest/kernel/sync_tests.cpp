@@ -5,8 +5,9 @@
 #include "kernel/mutex.h"
 #include "kernel/timers.h"
 #include "kernel/work.h"
-#include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
+#include "tests/guest/shared/eventually.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::tests {
 
@@ -14,8 +15,6 @@ namespace {
 
 using kernel::TaskHandle;
 using kernel::WaitResult;
-
-constexpr u64 kMillisecond = 1'000'000;
 
 struct Shared {
     kernel::Mutex mutex;

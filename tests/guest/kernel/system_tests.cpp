@@ -10,14 +10,13 @@
 #include "kernel/mutex.h"
 #include "kernel/task_view.h"
 #include "kernel/timers.h"
-#include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
+#include "tests/guest/shared/eventually.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::tests {
 
 namespace {
-
-constexpr u64 kMillisecond = 1'000'000;
 
 struct Reader {
     u64 wanted;

@@ -8,8 +8,9 @@
 #include "kernel/task.h"
 #include "kernel/task_list.h"
 #include "kernel/timers.h"
-#include "tests/guest/kernel/ktap.h"
 #include "tests/guest/kernel/tests.h"
+#include "tests/guest/shared/eventually.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::tests {
 
@@ -17,8 +18,6 @@ namespace {
 
 using kernel::TaskHandle;
 using kernel::TaskOptions;
-
-constexpr u64 kMillisecond = 1'000'000;
 
 std::atomic<u64> counter{0};
 

@@ -1,7 +1,5 @@
 // Everything that is compared with the model, and with the state at the beginning.
 #include "base/text.h"
-#include "kernel/code_map.h"
-#include "kernel/stacks.h"
 #include "kernel/task_list.h"
 #include "tests/guest/lifecycle/driver.h"
 
@@ -110,38 +108,16 @@ void wait_until_freed(Lifecycle& life) {
     if (!freed) hang(life, "the freeing of what was unloaded");
 }
 
-Footprint footprint() {
-    auto pages = kernel::page_statistics().by_use;
-    for (auto use : {kernel::PageUse::free, kernel::PageUse::stack, kernel::PageUse::tables})
-        pages[static_cast<usize>(use)] = 0;
-    return {
-        .pages = pages,
-        .heap_bytes = kernel::heap_statistics().bytes,
-        .record_bytes = kernel::records_statistics().bytes,
-        .code_areas = kernel::code_region_count(),
-        .stacks = kernel::stack_statistics().in_use,
-    };
-}
-
-void report(std::string_view what, const Footprint& footprint) {
-    Text<240> line;
-    line.append("# ", what, ": pages");
-    for (u64 pages : footprint.pages) line.append(" ", pages);
-    line.append(" heap ", footprint.heap_bytes, " records ", footprint.record_bytes, " code ", footprint.code_areas,
-                " stacks ", footprint.stacks, "\n");
-    say(line.view());
-}
-
 // What a task frees reaches the pools when it is next scheduled: equal at some moment is equal.
 void compare_footprint(Lifecycle& life) {
     hold_births();
     if (!eventually([&] { return kernel::task_count() == life.lasting_tasks; })) hang(life, "the end of tasks");
     if (!life.base) {
-        life.base = footprint();
+        life.base = tests::footprint();
         report("at base", *life.base);
-    } else if (!eventually([&] { return footprint() == *life.base; })) {
+    } else if (!eventually([&] { return tests::footprint() == *life.base; })) {
         ++life.leaked;
-        report("leaked", footprint());
+        report("leaked", tests::footprint());
         life.hung = true;
     }
     allow_births();

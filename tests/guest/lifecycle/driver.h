@@ -12,20 +12,14 @@
 #include "patch/registry.h"
 #include "tests/guest/lifecycle/model.h"
 #include "tests/guest/lifecycle/workload.h"
+#include "tests/guest/shared/eventually.h"
+#include "tests/guest/shared/footprint.h"
+#include "tests/guest/shared/random.h"
 
 namespace graft::lifecycle {
 
-// What has to be the same whenever no patch is there and only the long-lived tasks are. What doesn't count: free pages;
-// stacks that are kept for reuse; page tables, since those of the region for patches stay once made.
-struct Footprint {
-    std::array<u64, kernel::kPageUseCount> pages{};
-    u64 heap_bytes = 0;
-    u64 record_bytes = 0;
-    u64 code_areas = 0;
-    u64 stacks = 0;
-
-    bool operator==(const Footprint&) const = default;
-};
+using tests::eventually;
+using tests::next_random;
 
 // What changes that ended forward were, whatever operation made them.
 enum class Situation : u8 {
@@ -48,24 +42,11 @@ struct Lifecycle {
     u64 wrong = 0;
     u64 leaked = 0;
     bool hung = false;
-    std::optional<Footprint> base{};
+    std::optional<tests::Footprint> base{};
     std::array<u64, kSituationCount> situations{};
 };
 
-inline constexpr u64 kHangNs = 120'000'000'000;  // a hang detector, not a performance target
-inline constexpr u64 kLookAgainNs = 500'000;
 inline constexpr u64 kLongNs = 100'000'000'000'000;  // a probation that doesn't end by itself
-
-// Waits until `condition` holds, or tells that it never does.
-template <typename Condition>
-[[nodiscard]] bool eventually(Condition&& condition) {
-    u64 bound = arch::now_ns() + kHangNs;
-    while (!condition()) {
-        if (arch::now_ns() > bound) return false;
-        kernel::sleep_ns(kLookAgainNs);
-    }
-    return true;
-}
 
 void say(std::string_view text);
 u64 draw(Lifecycle& life, u64 bound);  // 0 … bound - 1

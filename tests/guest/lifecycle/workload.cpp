@@ -4,6 +4,8 @@
 
 #include "kernel/task.h"
 #include "kernel/timers.h"
+#include "tests/guest/shared/births.h"
+#include "tests/guest/shared/random.h"
 
 namespace graft::lifecycle {
 
@@ -14,6 +16,8 @@ std::atomic<u64> g_notes_alive{0};
 std::atomic<u64> g_next_note{1};
 
 namespace {
+
+using tests::next_random;
 
 constexpr u64 kPollNs = 300'000;
 constexpr u64 kMaskBits = 16;
@@ -44,7 +48,7 @@ struct Worker {
 
 std::array<Worker, kLastingTasks - 1> g_workers;
 std::atomic<bool> g_stop{false};
-std::atomic<bool> g_births_held{false};
+tests::Births g_births;
 
 // By Place: how often it has changed, and the Files in the lowest bits; one word, so that both are read together.
 std::array<std::atomic<u64>, kPlaceCount> g_allowed;
@@ -133,19 +137,15 @@ void live_shortly(void* argument) {
         round.in_alpha = (round.random & 0x100) != 0 ? Linger::yield : Linger::none;
         make_round(round);
     }
-    g_totals.alive.fetch_sub(1, std::memory_order_acq_rel);  // pairs with hold_births()
+    g_births.end();
 }
 
 void give_birth(u64 seed) {
-    g_totals.alive.fetch_add(1, std::memory_order_seq_cst);  // before the look: pairs with hold_births()
-    if (!g_births_held.load(std::memory_order_seq_cst)) {
-        if (auto child = kernel::create_task(live_shortly, reinterpret_cast<void*>(seed), {.name = "child"})) {
-            g_totals.births.fetch_add(1, std::memory_order_relaxed);
-            child->detach();
-            return;
-        }
-    }
-    g_totals.alive.fetch_sub(1, std::memory_order_acq_rel);
+    if (!g_births.begin()) return;
+    auto child = kernel::create_task(live_shortly, reinterpret_cast<void*>(seed), {.name = "child"});
+    if (!child) return g_births.end();
+    g_totals.births.fetch_add(1, std::memory_order_relaxed);
+    child->detach();
 }
 
 void work(void* argument) {
@@ -188,13 +188,6 @@ bool start_worker(Worker& worker, const KindOfWorker& kind, u64 seed) {
 }
 
 }  // namespace
-
-u64 next_random(u64& state) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
 
 void linger(Round& round, Linger how) {
     u64 random = next_random(round.random);
@@ -287,12 +280,11 @@ u64 staying_task() {
 }
 
 void hold_births() {
-    g_births_held.store(true, std::memory_order_seq_cst);  // before the look: pairs with give_birth()
-    sleep_until_true([] { return g_totals.alive.load(std::memory_order_acquire) == 0; });
+    g_births.hold();
 }
 
 void allow_births() {
-    g_births_held.store(false, std::memory_order_release);
+    g_births.allow();
 }
 
 void mark_progress() {

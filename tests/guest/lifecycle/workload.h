@@ -24,7 +24,6 @@ struct Totals {
     std::atomic<u64> mixed{0};  // one call of call_pair() saw two patches
     std::atomic<u64> wrong{0};  // a call saw a patch that can't be in force
     std::atomic<u64> births{0};
-    std::atomic<u64> alive{0};  // short-lived tasks that haven't ended
 };
 extern Totals g_totals;
 
@@ -57,7 +56,5 @@ void mark_progress();
 void hold_pre_patch();
 [[nodiscard]] bool is_in_pre_patch();
 void release_pre_patch();
-
-u64 next_random(u64& state);
 
 }  // namespace graft::lifecycle

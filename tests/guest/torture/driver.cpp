@@ -30,6 +30,9 @@
 #include "kernel/task_list.h"
 #include "kernel/task_walk.h"
 #include "kernel/timers.h"
+#include "tests/guest/shared/eventually.h"
+#include "tests/guest/shared/footprint.h"
+#include "tests/guest/shared/random.h"
 #include "tests/guest/torture/workload.h"
 
 namespace graft::torture {
@@ -38,24 +41,15 @@ namespace {
 
 using patch::HistoryEvent;
 using patch::HistoryRecord;
+using tests::eventually;
+using tests::Footprint;
+using tests::footprint;
+using tests::next_random;
 
 constexpr std::string_view kPatch = "torture-pair";
 constexpr u64 kWarmUpCycles = 10;
 constexpr u64 kRoundsPerCycle = 1000;
-constexpr u64 kSeenAtLeast = 20;          // of every cause of a move, breakpoints and interrupted trampolines
-constexpr u64 kHangNs = 120'000'000'000;  // a hang detector, not a performance target
-constexpr u64 kLookAgainNs = 1'000'000;
-
-struct Footprint {
-    std::array<u64, kernel::kPageUseCount> pages{};
-    u64 heap_bytes = 0;
-    u64 record_bytes = 0;
-    u64 code_areas = 0;
-    u64 stacks = 0;
-
-    bool operator==(const Footprint&) const = default;
-};
-
+constexpr u64 kSeenAtLeast = 20;  // of every cause of a move, breakpoints and interrupted trampolines
 struct Torture {
     patch::Registry& registry;
     std::span<const std::byte> file;
@@ -70,32 +64,17 @@ struct Torture {
     bool hung = false;
 };
 
-u64 next_random(Torture& torture) {
-    u64& state = torture.random;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+u64 draw(Torture& torture) {
+    return next_random(torture.random);
 }
 
 bool one_in(Torture& torture, u64 n) {
-    return next_random(torture) % n == 0;
+    return draw(torture) % n == 0;
 }
 
 void sleep_randomly(Torture& torture, u64 bound_ns) {
     if (one_in(torture, 3)) return;
-    kernel::sleep_ns(next_random(torture) % bound_ns);
-}
-
-// Waits until `condition` holds, or tells that it never does.
-template <typename Condition>
-bool eventually(Condition&& condition) {
-    u64 bound = arch::now_ns() + kHangNs;
-    while (!condition()) {
-        if (arch::now_ns() > bound) return false;
-        kernel::sleep_ns(kLookAgainNs);
-    }
-    return true;
+    kernel::sleep_ns(draw(torture) % bound_ns);
 }
 
 void say(std::string_view text) {
@@ -130,7 +109,7 @@ HistoryEvent wait_for_end(Torture& torture) {
 }
 
 void turn_sometimes(Torture& torture) {
-    u64 turns = one_in(torture, 3) ? 1 + next_random(torture) % 3 : 0;
+    u64 turns = one_in(torture, 3) ? 1 + draw(torture) % 3 : 0;
     for (; turns > 0; --turns) {
         sleep_randomly(torture, 4'000'000);
         if (torture.registry.reverse(kPatch)) ++torture.turned;
@@ -210,33 +189,13 @@ void run_cycle(Torture& torture) {
     check_that_all_go_on(torture);
 }
 
-// Of the moment when only the long-lived tasks are there. What doesn't count: free pages; stacks that are kept for
-// reuse; page tables, since those of the region for patches stay once made (at most 256) while freed addresses rest
-// unused.
-Footprint footprint(Torture& torture) {
+// Of the moment when only the long-lived tasks are there.
+Footprint settled_footprint(Torture& torture) {
     hold_births();
     if (!eventually([&] { return kernel::task_count() == torture.lasting_tasks; })) torture.hung = true;
-    auto pages = kernel::page_statistics().by_use;
-    for (auto use : {kernel::PageUse::free, kernel::PageUse::stack, kernel::PageUse::tables})
-        pages[static_cast<usize>(use)] = 0;
-    Footprint now = {
-        .pages = pages,
-        .heap_bytes = kernel::heap_statistics().bytes,
-        .record_bytes = kernel::records_statistics().bytes,
-        .code_areas = kernel::code_region_count(),
-        .stacks = kernel::stack_statistics().in_use,
-    };
+    Footprint now = footprint();
     allow_births();
     return now;
-}
-
-void report(const char* what, const Footprint& footprint) {
-    Text<200> line;
-    line.append("# ", what, ": pages");
-    for (u64 pages : footprint.pages) line.append(" ", pages);
-    line.append(" heap ", footprint.heap_bytes, " records ", footprint.record_bytes, " code ", footprint.code_areas,
-                " stacks ", footprint.stacks, "\n");
-    say(line.view());
 }
 
 bool check(const char* name, bool holds, u64 number) {
@@ -279,7 +238,7 @@ bool report_result(Torture& torture, u64 cycles) {
 bool run(u64 cycles, u64 seed, std::span<const std::byte> file) {
     Torture torture{.registry = kernel::patch_registry(), .file = file, .random = seed * 0x9e3779b97f4a7c15 | 1};
     torture.lasting_tasks = kernel::task_count() + kLastingTasks;
-    if (!start_workload(next_random(torture))) {
+    if (!start_workload(draw(torture))) {
         say("Bail out! the workload's tasks can't be made\n");
         return false;
     }
@@ -287,15 +246,15 @@ bool run(u64 cycles, u64 seed, std::span<const std::byte> file) {
     for (u64 cycle = 1; cycle <= cycles && !torture.hung; ++cycle) {
         run_cycle(torture);
         if (cycle == kWarmUpCycles) {
-            settled = footprint(torture);
+            settled = settled_footprint(torture);
             report("after the tenth cycle", settled);
         }
     }
     if (cycles > kWarmUpCycles && !torture.hung) {
         // What a task frees reaches the pools when it is next scheduled: equal at some moment is equal.
-        if (!eventually([&] { return footprint(torture) == settled; })) {
+        if (!eventually([&] { return settled_footprint(torture) == settled; })) {
             torture.leaked = 1;
-            report("at the end", footprint(torture));
+            report("at the end", settled_footprint(torture));
         }
     }
     bool good = report_result(torture, cycles);

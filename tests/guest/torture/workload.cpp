@@ -10,6 +10,8 @@
 #include "kernel/task.h"
 #include "kernel/timers.h"
 #include "kernel/wait_queue.h"
+#include "tests/guest/shared/births.h"
+#include "tests/guest/shared/random.h"
 #include "tests/guest/torture/changing.h"
 
 namespace graft::torture {
@@ -17,6 +19,8 @@ namespace graft::torture {
 Totals g_totals;
 
 namespace {
+
+using tests::next_random;
 
 constexpr u8 kDepth = 12;
 constexpr u64 kGateBoundNs = 20'000'000;  // whoever waits at the gate goes on by itself then
@@ -48,16 +52,9 @@ struct Worker {
 
 std::array<Worker, kLastingTasks> g_workers;
 std::atomic<bool> g_stop{false};
-std::atomic<bool> g_births_held{false};
+tests::Births g_births;
 kernel::SpinLock g_gate_lock{kernel::LockRank::wait};
 kernel::WaitQueue g_gate;
-
-u64 next_random(u64& state) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
 
 void wait_at_gate() {
     kernel::SpinGuard<kernel::IrqSave> guard(g_gate_lock);
@@ -137,7 +134,7 @@ void live_shortly(void* argument) {
         round.in_first = (round.random & 0x100) != 0 ? Linger::yield : Linger::none;
         make_round(round, both);
     }
-    g_totals.alive.fetch_sub(1, std::memory_order_acq_rel);  // pairs with hold_births()
+    g_births.end();
 }
 
 bool start_worker(Worker& worker, const KindOfWorker& kind, u64 seed) {
@@ -176,15 +173,11 @@ void linger(Round& round, Linger how) {
 }
 
 void give_birth(Round& round) {
-    g_totals.alive.fetch_add(1, std::memory_order_seq_cst);  // before the look: pairs with hold_births()
-    if (g_births_held.load(std::memory_order_seq_cst)) {
-        g_totals.alive.fetch_sub(1, std::memory_order_acq_rel);
-        return;
-    }
+    if (!g_births.begin()) return;
     u64 seed = next_random(round.random);
     auto child = kernel::create_task(live_shortly, reinterpret_cast<void*>(seed), {.name = "child"});
     if (!child) {
-        g_totals.alive.fetch_sub(1, std::memory_order_acq_rel);
+        g_births.end();
         g_totals.failed_births.fetch_add(1, std::memory_order_relaxed);
         return;
     }
@@ -217,12 +210,11 @@ void open_gate() {
 }
 
 void hold_births() {
-    g_births_held.store(true, std::memory_order_seq_cst);  // before the look: pairs with give_birth()
-    while (g_totals.alive.load(std::memory_order_acquire) != 0) kernel::sleep_ns(1'000'000);
+    g_births.hold();
 }
 
 void allow_births() {
-    g_births_held.store(false, std::memory_order_release);
+    g_births.allow();
 }
 
 void mark_progress() {

@@ -21,7 +21,6 @@ struct Totals {
     std::atomic<u64> mixed{0};  // rounds that saw both sides
     std::atomic<u64> wrong{0};  // rounds whose result isn't what both versions compute
     std::atomic<u64> births{0};
-    std::atomic<u64> alive{0};  // short-lived tasks that haven't ended
     std::atomic<u64> failed_births{0};
 };
 extern Totals g_totals;
