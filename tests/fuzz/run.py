@@ -2,6 +2,8 @@
 """Runs the fuzzers under build/fuzz/, an equal share of the inputs each, from the kept corpus in tests/fuzz/corpus/.
 
 usage: run.py --runs N [--target NAME|all] [--keep]
+A target may count the inputs that got through all of its checks (`NAME: inputs=N committed=M`); a run in which fewer than
+one in a hundred do is shallow, and fails.
 New inputs stay in build/fuzz-corpus/; --keep merges what covers more into the kept corpus. A finding is left as a file
 under build/fuzz-findings/ and makes the run fail.
 """
@@ -15,11 +17,13 @@ from pathlib import Path
 
 CORPUS, GROWN, FINDINGS = Path("tests/fuzz/corpus"), Path("build/fuzz-corpus"), Path("build/fuzz-findings")
 DONE = re.compile(r"^stat::number_of_executed_units: +(\d+)", re.MULTILINE)
+COMMITTED = re.compile(r"^\w+: inputs=(\d+) committed=(\d+)$", re.MULTILINE)
 LARGEST_INPUT = 65536
+ENOUGH_TO_JUDGE = 1000  # inputs
 
 
 def fuzz(program, runs):
-    """(name, runs done, finding or None)"""
+    """(name, runs done, finding or None, what share of the inputs got through or "")"""
     name = program.name
     kept, grown, findings = CORPUS / name, GROWN / name, FINDINGS / name
     for folder in (grown, findings):
@@ -31,7 +35,13 @@ def fuzz(program, runs):
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     count = DONE.search(done.stderr)
     finding = None if done.returncode == 0 else "\n".join(done.stderr.splitlines()[-40:])
-    return name, int(count.group(1)) if count else 0, finding
+    share = ""
+    if through := COMMITTED.search(done.stderr):
+        inputs, committed = map(int, through.groups())
+        share = f" committed={100 * committed / max(inputs, 1):.1f}%"
+        if not finding and inputs >= ENOUGH_TO_JUDGE and committed * 100 < inputs:
+            finding = f"of {inputs} inputs only {committed} got through the checks"
+    return name, int(count.group(1)) if count else 0, finding, share
 
 
 def keep(program):
@@ -52,12 +62,12 @@ def main():
     if not programs:
         print(f"no fuzzer {options.target}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
-    share = -(-options.runs // len(programs))
+    each = -(-options.runs // len(programs))
     total, findings = 0, 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, runs, finding in pool.map(lambda program: fuzz(program, share), programs):
+        for name, runs, finding, share in pool.map(lambda program: fuzz(program, each), programs):
             total += runs
-            print(f"{name}: runs={runs} {'finding' if finding else 'no finding'}", flush=True)
+            print(f"{name}: runs={runs} {'finding' if finding else 'no finding'}{share}", flush=True)
             if finding:
                 findings += 1
                 print(finding)
