@@ -85,6 +85,7 @@ bool start_task(kernel::TaskFunction function, Service& service, std::string_vie
     options.name = name;
     options.priority = kernel::kServicePriority;
     options.stack_size = stack_size;
+    options.is_needed = true;
     options.uses_sse = false;
     auto task = kernel::create_task(function, &service, options);
     return task.has_value();

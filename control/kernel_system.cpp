@@ -184,6 +184,9 @@ void KernelSystem::write_patch_metrics(GrowingText& out) {
         out.append("graft_patch_memory_bytes{");
         append_label(out, "patch", view.name);
         out.append("} ", view.memory_bytes, '\n');
+        out.append("graft_patch_faults{");
+        append_label(out, "patch", view.name);
+        out.append("} ", view.faults, '\n');
     });
     append_metric(out, "graft_patches", patches);
     u64 lingering = 0;

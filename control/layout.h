@@ -65,6 +65,7 @@ enum class PatchAttribute : u16 {
     blocking,
     states,
     nudge,
+    faults,
 };
 
 struct Node {
@@ -132,6 +133,7 @@ inline constexpr Entry kPatchEntries[] = {
     {"blocking", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::blocking), false, kReadOnly},
     {"states", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::states), false, kReadOnly},
     {"nudge", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::nudge), false, kWriteOnly},
+    {"faults", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::faults), false, kReadOnly},
     {"functions", NodeKind::functions, 0, true, kFolder},
 };
 

@@ -210,6 +210,9 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                 case PatchAttribute::dormant:
                     out.append(patch.dormant);
                     break;
+                case PatchAttribute::faults:
+                    out.append(patch.faults);
+                    break;
                 case PatchAttribute::unregister:
                 case PatchAttribute::force:
                 case PatchAttribute::commit:

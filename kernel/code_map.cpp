@@ -23,6 +23,7 @@ struct Region {
     arch::FrameTable table;
     arch::FrameIndexEntry* index = nullptr;
     usize index_count = 0;
+    std::atomic<bool> is_watched{false};  // guards nothing: who comes a moment late is told so by the registry
     std::atomic<Region*> next{nullptr};
 
     std::span<const arch::FrameIndexEntry> frames() const { return {index, index_count}; }
@@ -202,6 +203,23 @@ void remove_code(AddressRange text) {
     arch::synchronise_processors();
     destroy(*region);
     region_count.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void watch_code(AddressRange text, bool is_watched) {
+    for (Region* region = regions.load(std::memory_order_relaxed); region;
+         region = region->next.load(std::memory_order_relaxed)) {
+        if (region->text.begin == text.begin) region->is_watched.store(is_watched, std::memory_order_relaxed);
+    }
+}
+
+bool is_watched_code(VirtAddr pc) {
+    const Region* region = region_of(pc);
+    return region && region->is_watched.load(std::memory_order_relaxed);
+}
+
+bool is_patch_code(VirtAddr pc) {
+    const Region* region = region_of(pc);
+    return region && !region->is_trampoline;
 }
 
 u64 code_region_count() {

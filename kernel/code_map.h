@@ -31,6 +31,11 @@ void init_code_map();
 [[nodiscard]] bool add_trampoline_code(AddressRange text);
 // Returns when nobody looks at the region any more. Lock: the registry's. Context: task.
 void remove_code(AddressRange text);
+// Whether a fault in a patch's code is contained (kernel/fault.h); not at first. Lock: the registry's.
+void watch_code(AddressRange text, bool is_watched);
+// Context: any, with interrupts off.
+[[nodiscard]] bool is_watched_code(VirtAddr pc);
+[[nodiscard]] bool is_patch_code(VirtAddr pc);
 // Grows whenever code is removed: what was remembered about code before is void. Context: any.
 [[nodiscard]] u64 code_generation();
 

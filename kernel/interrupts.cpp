@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "kernel/code_map.h"
+#include "kernel/fault.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
 #include "kernel/panic.h"
@@ -49,20 +50,20 @@ void handle_line(u64 vector) {
     arch::end_of_interrupt();
 }
 
-void handle_exception(arch::InterruptFrame* frame) {
+u32 handle_exception(arch::InterruptFrame* frame, bool in_handler) {
     Exception& exception = exceptions[frame->vector];
     ExceptionHandler handler = exception.handler.load(std::memory_order_acquire);
-    if (handler && handler(frame, exception.argument)) return;
-    const char* name = arch::exception_name(frame->vector);
-    panic_at(*frame, name ? name : "exception");
+    if (handler && handler(frame, exception.argument)) return 0;
+    Text<400> reason;
+    reason.append(name_of_exception(frame->vector));
+    if (contain_fault(*frame, in_handler, reason)) return arch::kExitStop;
+    panic_at(*frame, reason.view());
 }
 
-u32 handle(arch::InterruptFrame* frame) {
+// `in_handler`: it hit code that handles another one.
+u32 handle(arch::InterruptFrame* frame, bool in_handler) {
     u64 vector = frame->vector;
-    if (vector < arch::kExceptionCount) {
-        handle_exception(frame);
-        return 0;
-    }
+    if (vector < arch::kExceptionCount) return handle_exception(frame, in_handler);
     Processor& self = this_processor();
     if (vector == arch::kVectorTimer) {
         ++self.statistics.timer_interrupts;
@@ -119,7 +120,7 @@ extern "C" graft::u32 graft_upcall_interrupt(graft::arch::InterruptFrame* frame)
     bool& in_handler = this_processor().in_handler;
     bool outer = in_handler;
     in_handler = true;
-    graft::u32 verdict = handle(frame);
+    graft::u32 verdict = handle(frame, outer);
     // Exceptions hit code with interrupts off, too, where locks may be held and nothing may be woken or switched.
     bool may_switch = !outer && (frame->rflags & graft::arch::kFlagInterrupt) != 0;
     if (may_switch) report_moves();

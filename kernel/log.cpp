@@ -113,6 +113,7 @@ void start_console_task() {
     TaskOptions options;
     options.name = "console";
     options.priority = kDefaultPriority;
+    options.is_needed = true;
     options.uses_sse = false;
     console_task_runs.store(true, std::memory_order_release);  // pairs with log()
     auto handle = create_task(console_loop, nullptr, options);

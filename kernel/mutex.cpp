@@ -7,13 +7,19 @@ void Mutex::lock() {
     GRAFT_ASSERT(!is_held_by_me());
     SpinGuard<IrqSave> guard(lock_);
     while (owner_.load(std::memory_order_relaxed)) waiters_.wait(guard);
-    owner_.store(&current_task(), std::memory_order_relaxed);  // ordered by lock_
+    become_owner();
+}
+
+void Mutex::become_owner() {
+    Task& task = current_task();
+    owner_.store(&task, std::memory_order_relaxed);  // ordered by lock_
+    ++task.held_mutexes;
 }
 
 bool Mutex::try_lock() {
     SpinGuard<IrqSave> guard(lock_);
     if (owner_.load(std::memory_order_relaxed)) return false;
-    owner_.store(&current_task(), std::memory_order_relaxed);  // ordered by lock_
+    become_owner();
     return true;
 }
 
@@ -21,6 +27,7 @@ void Mutex::unlock() {
     SpinGuard<IrqSave> guard(lock_);
     GRAFT_ASSERT(is_held_by_me());
     owner_.store(nullptr, std::memory_order_relaxed);  // ordered by lock_
+    --current_task().held_mutexes;
     waiters_.wake_one();
 }
 

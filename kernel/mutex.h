@@ -23,6 +23,8 @@ public:
     bool is_held_by_me() const { return owner_.load(std::memory_order_relaxed) == &current_task(); }
 
 private:
+    void become_owner();  // lock_
+
     SpinLock lock_{LockRank::wait};
     WaitQueue waiters_;                  // lock_
     std::atomic<Task*> owner_{nullptr};  // written under lock_; only its own task relies on it without the lock

@@ -1,5 +1,7 @@
 #include "kernel/patch_callbacks.h"
 
+#include <atomic>
+
 #include "base/assert.h"
 #include "kernel/lock.h"
 #include "kernel/patch_worker.h"
@@ -17,8 +19,9 @@ struct CallbackDesk {
 };
 
 constinit SpinLock desk_lock{LockRank::wait};
-constinit CallbackDesk desk;              // desk_lock
-constinit Task* callback_task = nullptr;  // constant after start_callback_task(); never ends
+constinit CallbackDesk desk;                    // desk_lock
+constinit Task* callback_task = nullptr;        // constant after start_callback_task(); never ends
+constinit std::atomic<bool> is_inside = false;  // the task is in a callback; written by itself
 
 i64 run(const patch::CallbackCall& call) {
     switch (call.kind) {
@@ -43,16 +46,19 @@ bool take_call(patch::CallbackCall& call) {
     return true;
 }
 
-void report(i64 value) {
+void report(const patch::CallbackEnd& end) {
     SpinGuard<IrqSave> guard(desk_lock);
-    desk.end = patch::CallbackEnd{.value = value};
+    desk.end = end;
 }
 
 // A function of its own, so that nothing of a callback stays on the stack of a task that waits for the next one.
 [[gnu::noinline]] bool run_one() {
     patch::CallbackCall call;
     if (!take_call(call)) return false;
-    report(run(call));
+    is_inside.store(true, std::memory_order_relaxed);
+    i64 value = run(call);
+    is_inside.store(false, std::memory_order_relaxed);
+    report({.value = value});
     return true;
 }
 
@@ -73,6 +79,7 @@ void start_callback_task() {
     TaskOptions options;
     options.name = kCallbackTaskName;
     options.stack_size = 64 * 1024;
+    options.is_needed = true;
     auto handle = create_task(callback_loop, nullptr, options);
     GRAFT_ASSERT(handle);
     callback_task = &handle->task();
@@ -95,6 +102,18 @@ std::optional<patch::CallbackEnd> callback_end() {
 
 u64 callback_task_id() {
     return callback_task->id;
+}
+
+bool runs_a_callback(const Task& task) {
+    return &task == callback_task && is_inside.load(std::memory_order_relaxed);
+}
+
+void end_faulted_callback() {
+    current_task().is_stopping = false;
+    is_inside.store(false, std::memory_order_relaxed);
+    report({.faulted = true});
+    wake_patch_worker();
+    restart_task();
 }
 
 }  // namespace graft::kernel

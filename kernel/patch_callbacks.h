@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "kernel/task.h"
 #include "patch/machine.h"
 
 namespace graft::kernel {
@@ -21,5 +22,12 @@ void start_callback(const patch::CallbackCall& call);
 [[nodiscard]] std::optional<patch::CallbackEnd> callback_end();
 // Context: any.
 [[nodiscard]] u64 callback_task_id();
+
+// ---- for faults (kernel/fault.h)
+
+// Whether the task is the one of the callbacks, and in one. Context: any.
+[[nodiscard]] bool runs_a_callback(const Task& task);
+// The callback that the running task is in goes on no more: tells so, and the task begins anew. Context: task.
+[[noreturn]] void end_faulted_callback();
 
 }  // namespace graft::kernel

@@ -176,6 +176,10 @@ void PatchMachine::call(VirtAddr function, u64 argument) {
     function.as<void(u64)>()(argument);
 }
 
+void PatchMachine::watch_faults(AddressRange text, bool is_watched) {
+    watch_code(text, is_watched);
+}
+
 void PatchMachine::start_callback(const patch::CallbackCall& call) {
     kernel::start_callback(call);
 }

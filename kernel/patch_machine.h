@@ -41,6 +41,7 @@ public:
     patch::MachineResult<void> register_code(const patch::PatchCode& code) override;
     void unregister_code(const patch::PatchCode& code) override;
     void call(VirtAddr function, u64 argument) override;
+    void watch_faults(AddressRange text, bool is_watched) override;
 
     void start_callback(const patch::CallbackCall& call) override;
     std::optional<patch::CallbackEnd> callback_end() override;

@@ -34,6 +34,7 @@ void start_patch_search(SearchFunction function, void* argument) {
     TaskOptions options;
     options.name = "patch-search";
     options.stack_size = 32 * 1024;
+    options.is_needed = true;
     options.uses_sse = false;  // what it reads stays in no register that it would find itself
     auto handle = create_task(search_loop, nullptr, options);
     GRAFT_ASSERT(handle);

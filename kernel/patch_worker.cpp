@@ -35,6 +35,7 @@ void wait_for_work(bool retry) {
 // The wait may end for no reason; complete() and tick() may be called at any time.
 [[gnu::noinline]] bool worker_round(bool retry) {
     wait_for_work(retry);
+    report_stopped_tasks(calls.fault);
     bool again = calls.complete();
     if (alarm_ns.load(std::memory_order_relaxed) <= arch::now_ns()) {
         alarm_ns.store(kNever, std::memory_order_relaxed);  // tick() sets the next one
@@ -56,6 +57,7 @@ void start_patch_worker(const PatchWorkerCalls& given) {
     options.name = "patch-worker";
     options.priority = kPatchPriority;
     options.stack_size = 64 * 1024;
+    options.is_needed = true;
     auto handle = create_task(worker_loop, nullptr, options);
     GRAFT_ASSERT(handle);
     worker_task = &handle->task();

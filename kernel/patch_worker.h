@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/types.h"
+#include "kernel/fault.h"
 #include "kernel/processor.h"
 
 namespace graft::kernel {
@@ -13,6 +14,8 @@ struct PatchWorkerCalls {
     bool (*complete)();
     // At the time of set_patch_alarm().
     void (*tick)();
+    // For each task that was stopped after a fault in a patch, before complete().
+    StoppedTaskSink fault;
 };
 
 // Context: boot, once, after the registry exists.

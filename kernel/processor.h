@@ -59,7 +59,7 @@ public:
     bool in_handler = false;    // inside graft_upcall_interrupt(), whose end looks at `reschedule`
     u64 wakeup_ns = kNever;     // earliest deadline that this processor watches for the timer task
     ProcessorStatistics statistics;
-    arch::Context boot_context;  // of the flow that entered the scheduler: never gone back to
+    arch::Context boot_context;  // of a flow that was given up: never gone back to
 
     // ---- whether the next interrupt's exit should switch. Set by anybody, cleared by the switch.
     std::atomic<bool> reschedule{false};

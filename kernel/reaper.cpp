@@ -50,6 +50,7 @@ void start_reaper() {
     TaskOptions options;
     options.name = "reaper";
     options.priority = kServicePriority;
+    options.is_needed = true;
     options.uses_sse = false;
     auto handle = create_task(reaper_loop, nullptr, options);
     GRAFT_ASSERT(handle);

@@ -336,6 +336,18 @@ void exit_task() {
     __builtin_unreachable();
 }
 
+void restart_task() {
+    arch::disable_interrupts();
+    Processor& self = this_processor();
+    self.queue_lock.acquire();
+    Task& task = *self.current;
+    arch::prepare_context(task.context, task.stack.end, &task);
+    // Nothing is left to be done for whom this comes from: it is the task itself, which is running.
+    self.previous = self.idle;
+    arch::graft_switch_context(&self.boot_context, &task.context);
+    __builtin_unreachable();
+}
+
 bool should_preempt() {
     return this_processor().reschedule.load(std::memory_order_relaxed);  // interrupts off, set under the queue lock
 }

@@ -55,6 +55,7 @@ Result<Task*, TaskFailure> make_task(TaskFunction function, void* argument, cons
     task->argument = argument;
     task->processors = options.processors;
     task->priority = options.priority;
+    task->is_needed = options.is_needed;
     set_name(*task, options.name);
     if (options.uses_sse) {
         task->context.fpu = make_fpu_state();
@@ -111,6 +112,7 @@ Task* make_idle_task(Processor& processor, TaskFunction function) {
     options.priority = kLowestPriority;
     options.processors = u64{1} << processor.index;
     options.uses_sse = false;
+    options.is_needed = true;
     auto task = make_task(function, nullptr, options);
     if (!task) return nullptr;
     (*task)->is_idle = true;
@@ -126,8 +128,9 @@ TaskHandle& TaskHandle::operator=(TaskHandle&& other) noexcept {
     return *this;
 }
 
-void TaskHandle::join() {
+TaskEnd TaskHandle::join() {
     GRAFT_ASSERT(task_);
+    Anchor anchor;  // the task that is waited for knows who waits
     Task& task = *task_;
     SpinGuard<IrqSave> guard(task.exit_lock);
     GRAFT_ASSERT(!task.joiner);
@@ -138,6 +141,7 @@ void TaskHandle::join() {
         guard.acquire();
     }
     task.joiner = nullptr;
+    return task.end;
 }
 
 void TaskHandle::detach() {

@@ -55,6 +55,11 @@ std::string_view name_of(TaskState state);
 
 using TaskFunction = void (*)(void* argument);
 
+enum class TaskEnd : u8 {
+    returned,  // from its function, or by exit_task()
+    faulted,   // it was stopped in the middle (kernel/fault.h)
+};
+
 // Whether a task waits so that a nudge (kernel/nudge.h) may end it.
 enum class WaitState : u8 {
     uninterruptible,  // or not at all
@@ -68,6 +73,7 @@ struct TaskOptions {
     u64 processors = kEveryProcessor;      // a bit for each processor that may run it
     usize stack_size = kDefaultStackSize;  // rounded up to pages
     bool uses_sse = true;                  // false only for code compiled for general registers
+    bool is_needed = false;                // the kernel can't do without it: a fault in it is fatal (kernel/fault.h)
 };
 
 // What a transition knows of a task that holds it. Lock: the task's run queue.
@@ -89,6 +95,7 @@ struct Task {
     u64 processors = kEveryProcessor;
     u8 priority = kDefaultPriority;
     bool is_idle = false;
+    bool is_needed = false;
     std::array<char, kTaskNameCapacity> name{};
     u8 name_length = 0;
 
@@ -117,9 +124,15 @@ struct Task {
     ListHook all_hook;
     bool counted = false;
 
+    // ---- its own: nobody else reads or writes it
+    u32 held_mutexes = 0;
+    u32 anchors = 0;           // see Anchor
+    bool is_stopping = false;  // it has faulted and goes on no more
+
     // ---- its own lock
     SpinLock exit_lock{LockRank::wait};
-    bool finished = false;   // exited and off the list
+    bool finished = false;  // exited and off the list
+    TaskEnd end = TaskEnd::returned;
     Task* joiner = nullptr;  // parked in join()
     Task* next_to_reap = nullptr;
 
@@ -151,8 +164,8 @@ public:
     // Valid as long as the handle is.
     Task& task() const { return *task_; }
 
-    // Returns when the task has ended and its stack is released. Once. Context: task; sleeps.
-    void join();
+    // Returns when the task has ended and its stack is released, and says how it ended. Once. Context: task; sleeps.
+    TaskEnd join();
     // Context: any that may release memory.
     void detach();
 
@@ -171,8 +184,24 @@ inline Task& current_task() {
     return *task;
 }
 
+// While one exists, something of the kernel's refers to the running task or to its stack (an entry of a wait queue, a
+// deadline), and must be taken back by the task itself: it can't be ended by somebody else.
+class Anchor {
+public:
+    Anchor() : task_(current_task()) { ++task_.anchors; }
+    ~Anchor() { --task_.anchors; }
+    Anchor(const Anchor&) = delete;
+    Anchor& operator=(const Anchor&) = delete;
+
+private:
+    Task& task_;
+};
+
 // Ends the running task. Context: task, no lock held.
 [[noreturn]] void exit_task();
+// The running task begins anew, with its function and its argument, on its own stack: what is on that is gone.
+// Context: as exit_task().
+[[noreturn]] void restart_task();
 
 // Gives the processor to another ready task of the same or a higher priority, if there is one. Context: task.
 void yield();

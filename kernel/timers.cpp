@@ -96,6 +96,7 @@ void start_timer_task() {
     TaskOptions options;
     options.name = "timers";
     options.priority = kTimerPriority;
+    options.is_needed = true;
     auto handle = create_task(timer_loop, nullptr, options);
     GRAFT_ASSERT(handle);
     service.runner = find_task(handle->id()).operator->();
@@ -117,6 +118,7 @@ bool Timer::cancel() {
     if (was_pending) service.callbacks.remove(*this);
     if (service.running != this || &current_task() == service.runner) return was_pending;
     GRAFT_ASSERT(!service.canceller);
+    Anchor anchor;
     service.canceller = &current_task();
     while (service.running == this) {
         guard.release();

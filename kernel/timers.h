@@ -51,6 +51,7 @@ public:
 private:
     friend struct TimerService;
 
+    Anchor anchor_;
     Task& task_;
 };
 

@@ -9,6 +9,7 @@ namespace graft::kernel {
 
 WaitResult WaitQueue::wait(SpinGuard<IrqSave>& guard, u64 deadline_ns, Interruptible interruptible, Mutex* given_up) {
     GRAFT_ASSERT(guard.will_enable_interrupts());
+    Anchor anchor;
     Waiter waiter;
     waiter.task = &current_task();
     waiters_.push_back(waiter);

@@ -39,6 +39,7 @@ void start_work_task() {
     TaskOptions options;
     options.name = "work";
     options.priority = kServicePriority;
+    options.is_needed = true;
     auto handle = create_task(work_loop, nullptr, options);
     GRAFT_ASSERT(handle);
 }

@@ -31,9 +31,9 @@ void append_other(const HistoryRecord& record, std::string_view key, TextBuffer&
 
 std::string_view name_of(HistoryEvent event) {
     constexpr std::array<std::string_view, kHistoryEventCount> kNames = {
-        "refused", "load-started", "unload-started", "rollback-started", "turned",      "expired",
-        "held",    "forced",       "loaded",         "unloaded",         "rolled-back", "replaced",
-        "dormant", "committed",    "withdrawn",      "lingers",          "freed",       "stuck"};
+        "refused", "load-started", "unload-started", "rollback-started", "turned",  "expired",   "held",      "forced",
+        "loaded",  "unloaded",     "rolled-back",    "replaced",         "dormant", "committed", "withdrawn", "lingers",
+        "freed",   "stuck",        "fault"};
     return kNames[static_cast<usize>(event)];
 }
 
@@ -83,6 +83,11 @@ void render(const HistoryRecord& record, TextBuffer& out) {
             return;
         case HistoryEvent::lingers:
             out.append("\tplace=", hex(record.place), "\tword=", hex(record.word), "\treferences=", record.references);
+            return;
+        case HistoryEvent::fault:
+            out.append("\ttask=", record.task, "\tname=", record.other.view(), "\tkind=", record.kind.view(),
+                       "\taddress=", hex(record.place, 16), "\tfunction=", record.function.view(),
+                       "\tthen=", record.then);
             return;
         case HistoryEvent::unload_started:
         case HistoryEvent::freed:

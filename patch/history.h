@@ -37,8 +37,9 @@ enum class HistoryEvent : u8 {
     lingers,           // out of force, but something still points into it; place and word say what
     freed,             // its memory is free again
     stuck,             // all tasks moved, but the call sites can't be settled: refusal says why
+    fault,             // `task`, named `other`, was stopped at `place` in `function`: a contained fault; `then`
 };
-inline constexpr usize kHistoryEventCount = 18;
+inline constexpr usize kHistoryEventCount = 19;
 
 struct HistoryRecord {
     u64 number = 0;  // from 1
@@ -51,11 +52,13 @@ struct HistoryRecord {
     u32 turns = 0;                       // loaded, unloaded, rolled_back, turned: how often the transition was reversed
     u64 duration_ns = 0;                 // loaded, unloaded, rolled_back: since the transition began
     MoveCounts moves{};                  // loaded, unloaded, rolled_back: by MoveCause
-    u64 place = 0, word = 0;             // lingers: the first reference found
+    u64 place = 0, word = 0;             // lingers: the first reference found; fault: the instruction
     u64 references = 0;                  // lingers: how many
     u64 tasks = 0;                       // expired, forced: how many
-    u64 task = 0;                        // held
-    Label<120> function;                 // held
+    u64 task = 0;                        // held, fault
+    Label<120> function;                 // held, fault
+    Label<64> kind;                      // fault: which exception
+    std::string_view then;               // fault: what becomes of the patch; a static text
     u64 probation_ns = 0;                // loaded: how long it is on probation
 };
 

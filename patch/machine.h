@@ -297,6 +297,10 @@ public:
     // destructor with its object.
     virtual void call(VirtAddr function, u64 argument) = 0;
 
+    // Whether a fault in this text of a patch is contained: the task is stopped, and the machine's worker calls
+    // Registry::report_fault(). At first it isn't.
+    virtual void watch_faults(AddressRange text, bool is_watched) = 0;
+
     // -- callbacks: one at a time, in a task of their own, without the registry's lock. When it has returned, the
     // machine has its worker call Registry::complete(). Doesn't fail, and doesn't wait.
     virtual void start_callback(const CallbackCall& call) = 0;

@@ -67,6 +67,8 @@ struct Patch {
     bool rollback_told = false;  // that it couldn't begin
     bool forced = false;         // it was put out of force by force: its code may be running still
     bool destructors_due = false;
+    bool is_watched = false;  // faults in its code are contained
+    u64 faults = 0;           // that were
 
     std::array<Reference, kMaxLingeringPlaces> places{};  // lingering: the first references found
     u64 reference_count = 0;

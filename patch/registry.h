@@ -44,6 +44,11 @@
 // withdraw() is the way in which the system itself goes back: a load is turned, a patch on probation is rolled back. If
 // another set's transition runs, the rollback is the next one, before any load.
 //
+// Faults in a patch's code are contained by the machine while it is watched: from the beginning of a change that it is
+// the subject of (also before the first call site is live, when callbacks run) to its end, and while it is on
+// probation. A contained fault takes the patch back as withdraw() does. After commit, and in the patch that the subject
+// replaces, nothing is contained.
+//
 // Callbacks of states (patch/state.h) run before the first call site is live and after the last task has moved, in a
 // task of their own; a request whose change waits for one is undecided, and outcome() tells later what became of it.
 //
@@ -97,6 +102,24 @@ struct LoadOptions {
     std::string_view label = {};      // what records call the file while its name isn't known; empty: nothing
 };
 
+// A fault in a patch's code that the machine has contained: the task is stopped.
+struct FaultReport {
+    VirtAddr code;  // in the patch: what faulted, or what called it
+    u64 task = 0;
+    std::string_view task_name;
+    std::string_view kind;      // "page fault, read of 0x0"
+    VirtAddr place;             // of the instruction that faulted
+    std::string_view function;  // that it is in, "function+0x12 [patch]"
+};
+
+// What becomes of the patch.
+enum class FaultAnswer : u8 {
+    reversed,     // its transition was turned round
+    rolled_back,  // it is rolled back as soon as that can begin
+    leaves,       // it is on its way out already, or isn't in force yet
+    stays,        // there is no way back any more
+};
+
 enum class Completion : u8 {
     nothing,  // no transition runs
     not_yet,  // there are tasks to move
@@ -138,6 +161,8 @@ public:
     // Takes a patch back of the system's own accord, `reason` saying why: see above. False when it can't be: unknown,
     // settled, on its way out already, or itself on its way back by a rollback.
     bool withdraw(std::string_view name, std::string_view reason);
+    // Called by the machine's worker for each contained fault: counts and records it, and takes the patch back.
+    FaultAnswer report_fault(const FaultReport& report);
     // Called by the machine's worker when tasks_to_move() may have become 0.
     Completion complete();
     // Called by the machine's worker at the time of Machine::set_alarm(); may be called at any time.
@@ -165,6 +190,8 @@ public:
     bool visit_states(std::string_view name, StateVisitor& visitor);
     // Nothing when none runs.
     std::optional<CallbackView> callback();
+    // How many faults in the code of a registered patch were contained; 0 when there is none of that name.
+    u64 contained_faults(std::string_view name);
     // Neither a transition nor a callback runs.
     bool is_idle();
     // Nothing when none runs.
@@ -255,6 +282,7 @@ private:
     bool keeps_shadow() const;
     StateStep next_step();
     void run_step(const StateStep& step);
+    void call_step(const StateStep& step, VirtAddr function);
     void end_step(const CallbackEnd& end);
     void drive_callbacks();
     void end_phase();
@@ -274,6 +302,13 @@ private:
     void end_probation(Patch& patch);
     bool is_probation_over(const Patch& patch, u64 now) const;
     void set_alarm();
+    // registry_faults.cpp
+    enum class WayBack : u8 { none, turn, rollback };
+    void watch(Patch& patch, bool is_watched);
+    Patch* find_by_code(VirtAddr code);
+    FaultAnswer answer_to_fault(const Patch& patch) const;
+    WayBack way_back_of(const Patch& patch) const;
+    bool take_back(Patch& patch, std::string_view reason);
     // registry_release.cpp
     void retire(Patch& patch);
     void request_search();
@@ -294,6 +329,7 @@ private:
     void record_tasks(HistoryEvent event, u64 tasks);
     void record_holder(const Holder& holder);
     void record_lingering(const Patch& patch);
+    void record_fault(const Patch& patch, const FaultReport& report, FaultAnswer answer);
     void publish(HistoryRecord record);
 
     Machine& machine_;

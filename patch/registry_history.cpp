@@ -90,6 +90,21 @@ void Registry::record_holder(const Holder& holder) {
     publish(entry);
 }
 
+void Registry::record_fault(const Patch& patch, const FaultReport& report, FaultAnswer answer) {
+    constexpr std::array<std::string_view, 4> kThen = {"reversed", "rolled-back", "leaves", "stays"};
+    HistoryRecord entry;
+    entry.event = HistoryEvent::fault;
+    entry.patch.assign(patch.texts.name);
+    entry.signer.assign(patch.signer);
+    entry.task = report.task;
+    entry.other.assign(report.task_name);
+    entry.kind.assign(report.kind);
+    entry.place = report.place.value;
+    entry.function.assign(report.function);
+    entry.then = kThen[static_cast<usize>(answer)];
+    publish(entry);
+}
+
 void Registry::record_lingering(const Patch& patch) {
     HistoryRecord entry;
     entry.event = HistoryEvent::lingers;
@@ -119,10 +134,14 @@ void Registry::publish(HistoryRecord entry) {
     }
     if (entry.event == HistoryEvent::held) {
         line.append(" by task ", entry.task, " (", entry.other.view(), ") in ", entry.function.view());
+    } else if (entry.event == HistoryEvent::fault) {
+        line.append(": ", entry.kind.view(), " at ", entry.function.view(), ", task ", entry.task, " (",
+                    entry.other.view(), ") is stopped; ", entry.then);
     } else if (!entry.other.empty()) {
         line.append(", ", entry.other.view());
     }
-    machine_.log(is_refusal ? LogLevel::warning : LogLevel::info, line.view());
+    bool is_warning = is_refusal || entry.event == HistoryEvent::fault;
+    machine_.log(is_warning ? LogLevel::warning : LogLevel::info, line.view());
 }
 
 }  // namespace graft::patch

@@ -44,31 +44,13 @@ RefusalResult<void> Registry::commit(std::string_view name) {
 
 void Registry::end_probation(Patch& patch) {
     patch.probation_end_ns = 0;
+    watch(patch, false);
     Patch* predecessor = patch.predecessor;
     record(HistoryEvent::committed, patch, predecessor != nullptr ? predecessor->texts.name : std::string_view());
     if (predecessor != nullptr) pay_debts(*predecessor);
 }
 
 // ---- by itself ------------------------------------------------------------------------------------------------------
-
-bool Registry::withdraw(std::string_view name, std::string_view reason) {
-    MachineGuard guard(machine_);
-    Patch* patch = find_registered(name);
-    if (patch == nullptr || patch->rollback_due) return false;
-    bool is_loading = patch->stage == Stage::appearing && is_moving() &&
-                      transition_->change().kind == Change::Kind::load && transition_->is_forward();
-    bool can_go_back = patch->stage == Stage::enabled && patch->is_on_probation();
-    if (!is_loading && !can_go_back) return false;
-    record(HistoryEvent::withdrawn, *patch, reason);
-    if (is_loading) {
-        turn();
-    } else {
-        patch->rollback_due = true;
-        start_due_rollback();
-    }
-    set_alarm();
-    return true;
-}
 
 // A rollback that acts by itself waits for another set's transition and is the next one then.
 void Registry::start_due_rollback() {

@@ -159,6 +159,7 @@ PatchView Registry::view_of(const Patch& patch) const {
     view.data = memory.data;
     view.memory_bytes = patch.object.memory_bytes();
     view.loaded_ns = patch.loaded_ns;
+    view.faults = patch.faults;
     return view;
 }
 

@@ -90,6 +90,7 @@ RefusalResult<void> Registry::check_no_callback() const {
 
 // A deadline of 0: none. Without a refusal it has begun, or waits for callbacks: hand_out() tells which.
 RefusalResult<void> Registry::start(const Change& change, u64 deadline_ns) {
+    watch(change.subject(), true);
     // Before the first callback, and so before the first call site is live: nobody sees an object that isn't made yet.
     if (change.kind == Change::Kind::load) change.incoming->object.run_constructors();
     callbacks_ = {};
@@ -154,15 +155,19 @@ void Registry::run_step(const StateStep& step) {
     bool ends_shadow = step.which == StateCallback::destroy;
     bool is_idle = ends_shadow ? machine_.count_shadow(step.state->id) == 0 : !step.state->function(step.which);
     if (is_idle) return StateChange::finish(step);
+    callbacks_.step_began_ns = machine_.now_ns();
+    callbacks_.overdue = false;
+    call_step(step, step.state->function(step.which));
+}
+
+void Registry::call_step(const StateStep& step, VirtAddr function) {
     CallbackCall call;
     call.kind = CallbackCall::Kind::plain;
     if (step.which == StateCallback::pre_patch) call.kind = CallbackCall::Kind::may_refuse;
-    if (ends_shadow) call.kind = CallbackCall::Kind::end_shadow;
-    call.function = step.state->function(step.which);
+    if (step.which == StateCallback::destroy) call.kind = CallbackCall::Kind::end_shadow;
+    call.function = function;
     call.state = step.state->id;
     callbacks_.step = step;
-    callbacks_.step_began_ns = machine_.now_ns();
-    callbacks_.overdue = false;
     machine_.start_callback(call);
 }
 
@@ -175,13 +180,18 @@ void Registry::end_step(const CallbackEnd& end) {
         auto code = end.faulted ? RefusalCode::pre_patch_faulted : RefusalCode::pre_patch_refused;
         return give_up(refuse(code, state, 0, static_cast<u64>(end.value), 0, patch).error());
     }
-    StateChange::finish(step);
     Text<512> line;
     append_callback(line, patch, step);
     if (end.faulted) {
         line.append(" ended in a fault");
         machine_.log(LogLevel::error, line.view());
-    } else if (step.which == StateCallback::destroy && end.value != 0) {
+        // What a destructor wasn't called for is freed all the same: nobody knows the variables any more.
+        bool leaves_shadow = step.which == StateCallback::destroy && machine_.count_shadow(step.state->id) != 0;
+        if (leaves_shadow) return call_step(step, {});
+    }
+    StateChange::finish(step);
+    if (end.faulted) return;
+    if (step.which == StateCallback::destroy && end.value != 0) {
         line.append(": ", end.value, " shadow variables were left and have been freed");
         machine_.log(LogLevel::info, line.view());
     }
@@ -221,6 +231,8 @@ void Registry::conclude() {
     bool forward = callbacks_.forward;
     if (callbacks_.refusal) {
         auto refusal = *callbacks_.refusal;
+        Patch& subject = change.subject();
+        watch(subject, change.kind != Change::Kind::load && subject.is_on_probation());
         abandon(change);
         decide(std::unexpected(refusal));
         callbacks_ = {};

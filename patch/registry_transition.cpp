@@ -183,6 +183,8 @@ void Registry::finish(const Change& change, bool forward) {
     Patch* loser = forward ? change.outgoing : change.incoming;
     if (winner != nullptr) {
         winner->stage = Stage::enabled;
+        watch(*winner,
+              winner->is_on_probation() || (change.kind == Change::Kind::load && winner->probation_ns != 0 && forward));
         winner->forced = false;
         set_versions_.raise(std::move(winner->set_version));
     }
@@ -212,6 +214,7 @@ void Registry::finish(const Change& change, bool forward) {
 }
 
 void Registry::make_dormant(Patch& patch) {
+    watch(patch, false);
     patches_.remove(patch);
     patch.stage = Stage::dormant;
     dormant_.push_back(patch);
@@ -219,6 +222,7 @@ void Registry::make_dormant(Patch& patch) {
 
 // Out of force for good: off the func stacks, off its list, away from its neighbour of the set.
 void Registry::drop(Patch& patch) {
+    watch(patch, false);
     part_from_predecessor(patch.successor != nullptr ? *patch.successor : patch);
     pop_funcs(patch);
     (patch.stage == Stage::dormant ? dormant_ : patches_).remove(patch);

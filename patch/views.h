@@ -35,6 +35,7 @@ struct PatchView {
     AddressRange text, rodata, data;  // empty in a plan
     u64 memory_bytes = 0;             // of the three, without padding to pages
     u64 loaded_ns = 0;                // when load() began its transition
+    u64 faults = 0;                   // in its code, contained
 };
 
 struct FunctionView {

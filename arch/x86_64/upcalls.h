@@ -13,6 +13,7 @@ namespace graft::arch {
 // What patchable code wants done at the exit of an interrupt, by permanent code.
 inline constexpr u32 kExitMove = 1;  // the interrupted task is clear: write the transition's target as its patch state
 inline constexpr u32 kExitPreempt = 2;  // call graft_upcall_preempt() before returning to the task
+inline constexpr u32 kExitStop = 4;     // call graft_upcall_stop_task(): the task goes on no more
 
 // Why permanent code moved a task: graft_upcall_moved()'s argument, equal to patch::MoveCause.
 inline constexpr u32 kMovedByInterrupt = 1;
@@ -36,6 +37,9 @@ void graft_upcall_moved(graft::u32 cause);
 
 // Gives the processor to another task. Interrupts off, on the interrupted task's stack; returns when it runs again.
 void graft_upcall_preempt();
+
+// Ends the interrupted task, which has faulted. Interrupts off, on its stack, whose frames stay as they are until then.
+[[noreturn]] void graft_upcall_stop_task(graft::arch::InterruptFrame* frame);
 
 // The return hook fired in the running task, whose frame that was hooked has returned; `rsp` is the stack pointer as it
 // is after that return, `rbp…` as then. Returns kExitMove or 0. Interrupts off.

@@ -171,6 +171,7 @@ MachineResult<void> StillMachine::register_code(const PatchCode& code) {
 
 void StillMachine::unregister_code(const PatchCode& code) {
     if (registered_.erase(&code) == 0) violation("code is unregistered that isn't registered");
+    if (watched_.contains(code.text.begin)) violation("code goes in which faults are watched");
 }
 
 void StillMachine::start_callback(const patch::CallbackCall& call) {
@@ -193,7 +194,9 @@ void StillMachine::start_callback(const patch::CallbackCall& call) {
 }
 
 void StillMachine::end_callback(patch::CallbackEnd end) {
-    if (callback_.kind == patch::CallbackCall::Kind::end_shadow) {
+    if (callback_.kind == patch::CallbackCall::Kind::end_shadow && end.faulted) {
+        --shadow_variables[callback_.state];  // in its destructor
+    } else if (callback_.kind == patch::CallbackCall::Kind::end_shadow) {
         end.value = static_cast<i64>(count_shadow(callback_.state));
         shadow_variables.erase(callback_.state);
     }
@@ -208,6 +211,18 @@ usize StillMachine::count_shadow(u64 state) {
 void StillMachine::call(VirtAddr function, u64 argument) {
     calls.push_back({function, argument});
     if (!image_.range().contains(function) && !is_live_text(function)) violation("code is called that isn't there");
+}
+
+void StillMachine::watch_faults(AddressRange text, bool is_watched) {
+    if (!locked_) violation("faults watched without the lock");
+    if (code_at(text.begin) == nullptr) violation("faults watched in what is no code");
+    if (is_watched == watched_.contains(text.begin)) violation("faults watched twice, or not and not again");
+    is_watched ? (void)watched_.insert(text.begin) : (void)watched_.erase(text.begin);
+}
+
+bool StillMachine::is_watched(VirtAddr code) const {
+    const PatchCode* patch = code_at(code);
+    return patch != nullptr && watched_.contains(patch->text.begin);
 }
 
 const PatchCode* StillMachine::code_at(VirtAddr address) const {

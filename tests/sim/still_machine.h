@@ -57,6 +57,7 @@ public:
     patch::MachineResult<void> register_code(const patch::PatchCode& code) override;
     void unregister_code(const patch::PatchCode& code) override;
     void call(VirtAddr function, u64 argument) override;
+    void watch_faults(AddressRange text, bool is_watched) override;
     void start_callback(const patch::CallbackCall& call) override;
     std::optional<patch::CallbackEnd> callback_end() override { return callback_end_; }
     usize count_shadow(u64 state) override;
@@ -101,6 +102,9 @@ public:
     // The patch whose text holds the address, or nothing.
     const patch::PatchCode* code_at(VirtAddr address) const;
     bool is_live_text(VirtAddr address) const;
+
+    // Whether faults at that place are contained.
+    bool is_watched(VirtAddr code) const;
 
     std::vector<u64> unmoved;  // ids of tasks that a transition waits for
     u64 alarm_ns = patch::kNoAlarm;
@@ -152,6 +156,7 @@ private:
     std::map<void*, usize> records_;
     u64 record_bytes_ = 0;
     std::set<const patch::PatchCode*> registered_;
+    std::set<VirtAddr> watched_;  // where texts begin in which faults are contained
     bool locked_ = false;
     u64 next_handle_ = 1;
     VirtAddr next_room_;

@@ -23,7 +23,7 @@ void write_patch(JsonWriter& json, const PatchState& patch) {
         .field("version", patch.version);
     json.field("description", patch.description).field("fixes", patch.fixes);
     json.field("built_from", patch.built_from).field("built_with", patch.built_with);
-    json.field("signer", patch.signer);
+    json.field("signer", patch.signer).field("faults", patch.faults);
 }
 
 Outcome<void> list(const Globals& globals) {
@@ -172,6 +172,7 @@ void write_details(JsonWriter& json, const PatchDetails& details) {
 void print_details(const PatchDetails& details) {
     const PatchState& patch = details.state;
     fmt::print("{}: {}\n", printable(patch.name), patch.state());
+    if (!patch.faults.empty() && patch.faults != "0") fmt::print("  {:<12} {}\n", "faults", printable(patch.faults));
     const std::pair<const char*, const std::string&> kTexts[] = {{"set", patch.set},
                                                                  {"replaces", patch.replaces},
                                                                  {"dormant", patch.dormant},

@@ -27,6 +27,14 @@ std::string moves_of(const HistoryRecord& record) {
     return text.empty() ? "no task to move" : "tasks moved by " + text;
 }
 
+// Of a contained fault.
+std::string consequence(const std::string& then) {
+    if (then == "reversed") return "is reversed";
+    if (then == "rolled-back") return "is rolled back";
+    if (then == "leaves") return "is on its way out already";
+    return "stays: there is no way back any more";
+}
+
 }  // namespace
 
 std::string HistoryRecord::field(std::string_view name) const {
@@ -55,6 +63,9 @@ std::string HistoryRecord::sentence() const {
     if (event == "dormant") return fmt::format("replaced by {}, and kept to be gone back to", field("by"));
     if (event == "committed") return "committed: its probation is over";
     if (event == "withdrawn") return fmt::format("withdrawn: {}", field("reason"));
+    if (event == "fault")
+        return fmt::format("fault: {} at {} in task {} ({}), which is stopped; the patch {}", field("kind"),
+                           field("function"), field("task"), field("name"), consequence(field("then")));
     if (event == "unload-started") return "unload started: tasks move back";
     if (event == "turned") return "reversed: the transition goes the other way";
     if (event == "lingers")

@@ -53,8 +53,9 @@ Outcome<std::vector<std::string>> patch_names(NinepClient& client) {
 }
 
 Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::vector<std::string>& names) {
-    constexpr const char* kAttributes[] = {"enabled",    "transition", "set",      "version", "description", "fixes",
-                                           "built_from", "built_with", "replaces", "dormant", "probation",   "signer"};
+    constexpr const char* kAttributes[] = {"enabled",   "transition", "set",        "version",  "description",
+                                           "fixes",     "built_from", "built_with", "replaces", "dormant",
+                                           "probation", "signer",     "faults"};
     std::vector<std::string> paths;
     for (const std::string& name : names) {
         for (const char* each : kAttributes) paths.push_back(fmt::format("/livepatch/{}/{}", name, each));
@@ -76,7 +77,8 @@ Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::ve
                            .in_transition = attribute(value[1]) == "1",
                            .replaces = attribute(value[8]),
                            .dormant = attribute(value[9]),
-                           .probation = attribute(value[10])});
+                           .probation = attribute(value[10]),
+                           .faults = attribute(value[12])});
     }
     return patches;
 }

@@ -25,6 +25,7 @@ struct PatchState {
     bool in_transition = false;
     std::string replaces, dormant;
     std::string probation;  // seconds left
+    std::string faults;     // in its code, contained
 
     // "enabled", "loading", "unloading"
     std::string state() const;

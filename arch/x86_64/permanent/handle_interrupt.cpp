@@ -53,6 +53,7 @@ extern "C" void graft_handle_interrupt(InterruptFrame* frame) {
     ++cpu.nesting;
     u32 verdict = graft_upcall_interrupt(frame);
     --cpu.nesting;
+    if (verdict & kExitStop) graft_upcall_stop_task(frame);
     if (verdict & kExitMove) move_running_task(kMovedByInterrupt);
     // May return on another processor.
     if (verdict & kExitPreempt) graft_upcall_preempt();
