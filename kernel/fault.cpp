@@ -10,6 +10,8 @@
 #include "kernel/processor.h"
 #include "kernel/task_list.h"
 #include "kernel/task_walk.h"
+#include "kernel/timers.h"
+#include "kernel/work.h"
 
 namespace graft::kernel {
 
@@ -48,12 +50,14 @@ struct Blame {
 Blame find_blame(const Task& task, const arch::InterruptFrame& frame) {
     bool runs_callback = runs_a_callback(task);
     Blame blame;
+    auto look_at = [&](VirtAddr pc) {
+        bool counts = runs_callback ? is_patch_code(pc) : is_watched_code(pc);
+        if (!blame.in_patch && counts) blame.in_patch = pc;
+    };
+    look_at(VirtAddr(frame.rip));  // also where the walk gets nowhere
     TaskWalk walk(task, &frame);
     arch::Frame found;
-    while (walk.next(found)) {
-        bool counts = runs_callback ? is_patch_code(found.lookup_pc) : is_watched_code(found.lookup_pc);
-        if (!blame.in_patch && counts) blame.in_patch = found.lookup_pc;
-    }
+    while (walk.next(found)) look_at(found.lookup_pc);
     blame.reliable = walk.complete();
     blame.why = arch::name_of(walk.why());
     return blame;
@@ -82,6 +86,10 @@ bool append_obstacle(TextBuffer& out, const Task& task, const arch::InterruptFra
         append_held_mutexes(out, task);
     } else if (task.anchors != 0) {
         out.append("the task is entered in ", task.anchors, " of the kernel's lists");
+    } else if (has_timer_within(task.stack)) {
+        out.append("a timer that is set lies on the task's stack");
+    } else if (has_work_within(task.stack)) {
+        out.append("work that is queued lies on the task's stack");
     } else {
         return false;
     }

@@ -17,6 +17,8 @@
 //   no mutex is held                              | what it protects may be half changed
 //   nothing of the kernel's refers to the task    | Anchor: an entry in a wait queue or among the timers, a joined task
 //   or its stack                                  |
+//   no timer that is set and no queued work lies  | the timer's or the work's task would follow it to where nothing is
+//   on its stack                                  |
 //
 // Else it is fatal like any other, and the panic's reason says which of these it was.
 //

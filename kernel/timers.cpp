@@ -160,6 +160,12 @@ bool sleep_interruptibly_ns(u64 duration_ns) {
     return true;
 }
 
+bool has_timer_within(AddressRange memory) {
+    SpinGuard<IrqSave> guard(service.lock);
+    return service.callbacks.has_entry_within(memory) || service.sleepers.has_entry_within(memory) ||
+           memory.contains(VirtAddr(service.running));
+}
+
 usize pending_timers() {
     SpinGuard<IrqSave> guard(service.lock);
     return service.callbacks.size() + service.sleepers.size();

@@ -62,5 +62,8 @@ void sleep_ns(u64 duration_ns);
 bool sleep_interruptibly_ns(u64 duration_ns);
 
 usize pending_timers();
+// Whether a timer that is set, or whose callback runs, or a sleeper's entry lies in that memory. Looks at all of them.
+// Context: any; no lock of rank timers or above.
+bool has_timer_within(AddressRange memory);
 
 }  // namespace graft::kernel

@@ -44,6 +44,14 @@ void start_work_task() {
     GRAFT_ASSERT(handle);
 }
 
+bool has_work_within(AddressRange memory) {
+    SpinGuard<IrqSave> guard(service.lock);
+    for (WorkItem& item : service.items) {
+        if (memory.contains(VirtAddr(&item))) return true;
+    }
+    return false;
+}
+
 void WorkItem::queue() {
     SpinGuard<IrqSave> guard(service.lock);
     if (WorkService::is_queued(*this)) return;

@@ -10,6 +10,10 @@ namespace graft::kernel {
 // Context: boot, after the memory is there.
 void start_work_task();
 
+// Whether an item that is queued lies in that memory. Looks at all of them. Context: any; no lock of rank wait or
+// above.
+bool has_work_within(AddressRange memory);
+
 // The object must stay until its function has run; it may be queued again from there.
 class WorkItem {
 public:

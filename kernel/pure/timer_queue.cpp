@@ -80,4 +80,21 @@ TimerEntry* TimerQueue::meld_siblings(TimerEntry* first) {
     return whole;
 }
 
+bool TimerQueue::has_entry_within(AddressRange memory) const {
+    for (const TimerEntry* entry = root_; entry; entry = after(entry)) {
+        if (memory.contains(VirtAddr(entry))) return true;
+    }
+    return false;
+}
+
+// The next one of a walk, children before siblings; null behind the last. Without recursion, too.
+const TimerEntry* TimerQueue::after(const TimerEntry* entry) {
+    if (entry->child_) return entry->child_;
+    while (entry && !entry->sibling_) {
+        while (entry->back_ && entry->back_->child_ != entry) entry = entry->back_;  // past the elder siblings
+        entry = entry->back_;
+    }
+    return entry ? entry->sibling_ : nullptr;
+}
+
 }  // namespace graft::kernel

@@ -29,6 +29,8 @@ public:
     bool empty() const { return root_ == nullptr; }
     usize size() const { return size_; }
     TimerEntry* earliest() const { return root_; }
+    // Whether an entry lies in that memory. Looks at all of them.
+    bool has_entry_within(AddressRange memory) const;
 
     // The entry must not be queued.
     void insert(TimerEntry& entry, u64 deadline_ns);
@@ -38,6 +40,7 @@ public:
 private:
     static TimerEntry* meld(TimerEntry* left, TimerEntry* right);
     static TimerEntry* meld_siblings(TimerEntry* first);
+    static const TimerEntry* after(const TimerEntry* entry);
 
     TimerEntry* root_ = nullptr;
     usize size_ = 0;

@@ -40,6 +40,8 @@ must_panic("a spinlock is held", "fault=spinlock", not_contained("page fault", "
 must_panic("interrupts are off", "fault=interrupts", not_contained("page fault", "interrupts are off"))
 must_panic("something of the kernel's refers to the stack", "fault=anchor",
            not_contained("page fault", "the task is entered in 1 of the kernel's lists"))
+must_panic("a timer lies on the stack", "fault=timer", not_contained("page fault", "a timer that is set lies on the task's stack"))
+must_panic("work lies on the stack", "fault=work", not_contained("page fault", "work that is queued lies on the task's stack"))
 must_panic("a task that the kernel needs", "fault=read where=work", not_contained("page fault", "the kernel needs the task work"))
 must_panic("in a handler", "fault=read where=handler", not_contained("page fault", "it is in an interrupt handler"))
 must_panic("a stack that can't be believed", "fault=unwindable", not_contained("page fault", r"the stack isn't reliable \(.+\)"))

@@ -55,6 +55,20 @@ TEST(TimerQueue, TenThousandEqualDeadlinesNeedNoStack) {
     EXPECT_TRUE(queue.empty());
 }
 
+TEST(TimerQueue, KnowsWhetherAnEntryLiesInSomeMemory) {
+    std::mt19937 random(5);
+    std::vector<TimerEntry> entries(300);
+    auto memory_of = [](const TimerEntry& entry) { return AddressRange::of(VirtAddr(&entry), sizeof entry); };
+    TimerQueue queue;
+    EXPECT_FALSE(queue.has_entry_within(memory_of(entries[0])));
+    for (int step = 0; step < 3000; ++step) {
+        TimerEntry& changed = entries[random() % entries.size()];
+        changed.is_queued() ? queue.remove(changed) : queue.insert(changed, random() % 1000);
+        const TimerEntry& asked = entries[random() % entries.size()];
+        ASSERT_EQ(queue.has_entry_within(memory_of(asked)), asked.is_queued());
+    }
+}
+
 TEST(TimerQueue, InsertingTwiceDies) {
     TimerEntry entry;
     TimerQueue queue;

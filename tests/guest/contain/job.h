@@ -26,16 +26,18 @@ enum class Fault : u8 {
     mutex,       // the same
     interrupts,  // with interrupts off
     anchor,      // with a deadline set, which lies on the stack
+    timer,       // with a timer on the stack, set
+    work,        // with work on the stack, queued
     overflow,    // of the stack
     unwindable,  // with a stack that is not what the call-frame information says
     original,    // in the image's own version only, after having waited
     stay,        // no fault: waits until it is let go
 };
-inline constexpr usize kFaultCount = 18;
+inline constexpr usize kFaultCount = 20;
 inline constexpr usize kLastAtOnce = 8;  // of those that fault at once and are contained
 inline constexpr std::string_view kFaultNames[] = {
-    "none", "read",     "write", "helper",     "memcpy", "divide",   "opcode",     "protection", "jump",
-    "late", "spinlock", "mutex", "interrupts", "anchor", "overflow", "unwindable", "original",   "stay"};
+    "none",     "read",  "write",      "helper", "memcpy", "divide", "opcode",   "protection", "jump",     "late",
+    "spinlock", "mutex", "interrupts", "anchor", "timer",  "work",   "overflow", "unwindable", "original", "stay"};
 
 // Which callback of the patch's state faults, by reading a null pointer.
 enum class Callback : u8 { none, pre_patch, post_patch, pre_unpatch, post_unpatch, destroy };

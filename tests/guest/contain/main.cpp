@@ -8,19 +8,16 @@
 #include <array>
 
 #include "arch/x86_64/interrupts.h"
-#include "base/assert.h"
 #include "kernel/app.h"
-#include "kernel/code_map.h"
 #include "kernel/interrupts.h"
 #include "kernel/log.h"
-#include "kernel/memory.h"
 #include "kernel/power.h"
 #include "kernel/shadow.h"
-#include "kernel/stacks.h"
 #include "kernel/task_list.h"
 #include "kernel/work.h"
 #include "tests/guest/contain/world.h"
-#include "tests/guest/kernel/ktap.h"
+#include "tests/guest/shared/footprint.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft::contain_test {
 
@@ -28,6 +25,7 @@ namespace {
 
 using kernel::TaskEnd;
 using patch::HistoryEvent;
+using tests::eventually;
 
 // ---- what is contained ----------------------------------------------------------------------------------------------
 
@@ -144,32 +142,32 @@ const char* several_at_once(u32 rounds) {
 
 // ---- nothing is lost ------------------------------------------------------------------------------------------------
 
-struct Footprint {
+struct Standing {
     u64 tasks = 0;
-    u64 stacks = 0;
-    u64 heap_bytes = 0;
-    u64 record_bytes = 0;
-    u64 code_areas = 0;
+    tests::Footprint memory;
 
-    bool operator==(const Footprint&) const = default;
+    bool operator==(const Standing&) const = default;
 };
 
-Footprint footprint() {
-    return {kernel::task_count(), kernel::stack_statistics().in_use, kernel::heap_statistics().bytes,
-            kernel::records_statistics().bytes, kernel::code_region_count()};
+Standing standing() {
+    return {kernel::task_count(), tests::footprint()};
 }
 
-bool settles_at(const Footprint& wanted) {
-    return eventually([&] { return kernel::patch_registry().is_idle() && footprint() == wanted; });
+bool settles_at(const Standing& wanted) {
+    bool is_there = eventually([&] { return kernel::patch_registry().is_idle() && standing() == wanted; });
+    if (is_there) return true;
+    tests::report("before", wanted.memory);
+    tests::report("after", standing().memory);
+    return false;
 }
 
 const char* hundreds_leave_nothing_behind() {
     if (const char* wrong = several_at_once(5)) return wrong;
     // What the first ones make and keep (page tables, slabs) isn't what is looked for.
-    Footprint before;
+    Standing before;
     KTAP_CHECK(eventually([&] {
-        before = footprint();
-        return kernel::patch_registry().is_idle() && kernel::code_region_count() == 0;
+        before = standing();
+        return kernel::patch_registry().is_idle() && before.memory.code_areas == 0;
     }));
     if (const char* wrong = several_at_once(60)) return wrong;
     KTAP_CHECK(settles_at(before));
@@ -280,7 +278,7 @@ void do_it(std::string_view where) {
     } else {
         do_job(the_order);
     }
-    kernel::sleep_ns(kHangNs);
+    kernel::sleep_ns(tests::kHangNs);
 }
 
 void await_stay() {
@@ -327,7 +325,7 @@ void serve() {
         },
         nullptr, {.name = "server"});
     if (server) kernel::log(kernel::LogLevel::info, "serving");
-    kernel::sleep_ns(kHangNs * 10);
+    kernel::sleep_ns(tests::kHangNs * 10);
 }
 
 void do_one(const kernel::CommandLine& arguments) {

@@ -33,7 +33,7 @@ Loading::Loading(u64 probation_ns) {
 
 std::optional<patch::HistoryRecord> Loading::await(patch::HistoryEvent event) {
     std::optional<patch::HistoryRecord> found;
-    (void)eventually([&] {
+    (void)tests::eventually([&] {
         patch::HistoryRecord record;
         u64 last = 0;
         while (!found && kernel::patch_registry().read_history(next_record_, std::span(&record, 1), last) != 0) {

@@ -4,27 +4,14 @@
 #include <optional>
 #include <span>
 
-#include "kernel/clock.h"
 #include "kernel/patch_service.h"
 #include "kernel/task.h"
-#include "kernel/timers.h"
 #include "tests/guest/contain/job.h"
+#include "tests/guest/shared/eventually.h"
 
 namespace graft::contain_test {
 
-inline constexpr u64 kHangNs = 120'000'000'000;  // a hang detector
 inline constexpr u64 kLongProbationNs = 1'000'000'000'000;
-
-// Whether the condition comes true before that.
-template <typename Condition>
-[[nodiscard]] bool eventually(Condition condition) {
-    u64 end = kernel::now_ns() + kHangNs;
-    while (!condition()) {
-        if (kernel::now_ns() >= end) return false;
-        kernel::sleep_ns(1'000'000);
-    }
-    return true;
-}
 
 // Loads the patch under a name of its own each time, so that nothing waits for a former one's memory.
 class Loading {

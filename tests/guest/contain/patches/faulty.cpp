@@ -4,12 +4,13 @@
 #include "arch/x86_64/cpu.h"
 #include "kernel/clock.h"
 #include "kernel/timers.h"
+#include "kernel/work.h"
 #include "patch/author.h"
 #include "patch/shadow.h"
 #include "tests/guest/contain/job.h"
 
 GRAFT_PATCH("faulty");
-GRAFT_PATCH_SET("faulty");
+GRAFT_PATCH_SET("faults");
 
 namespace graft::contain_test {
 namespace {
@@ -35,9 +36,16 @@ u64 zero() {
     return *from + 1;
 }
 
-// The frame information of this function says nothing of these eight bytes.
+// Where it faults, the register that its frame is found by isn't what the frame information says.
 [[gnu::noinline]] void fault_askew(u64* to) {
-    asm volatile("subq $8, %%rsp\n\tmovq $1, (%0)\n\taddq $8, %%rsp" : : "r"(to) : "memory", "cc");
+    asm volatile(
+        "movq %%rbp, %%rcx\n\t"
+        "xorl %%ebp, %%ebp\n\t"
+        "movq $1, (%0)\n\t"
+        "movq %%rcx, %%rbp"
+        :
+        : "r"(to)
+        : "rcx", "memory", "cc");
 }
 
 void fault(Order& order) {
@@ -88,6 +96,21 @@ void fault(Order& order) {
         }
         case Fault::anchor: {
             kernel::WakeUp alarm(kernel::now_ns() + 1'000'000'000'000);
+            *const_cast<volatile u64*>(to) = 1;
+            return;
+        }
+        case Fault::timer: {
+            kernel::Timer timer([](void*) {}, nullptr);
+            timer.set(kernel::now_ns() + 1'000'000'000'000);
+            *const_cast<volatile u64*>(to) = 1;
+            return;
+        }
+        case Fault::work: {
+            // The first one keeps the task busy, so that the second one stays in its queue.
+            kernel::WorkItem slow([](void*) { stay(); }, nullptr);
+            kernel::WorkItem queued([](void*) {}, nullptr);
+            slow.queue();
+            queued.queue();
             *const_cast<volatile u64*>(to) = 1;
             return;
         }
