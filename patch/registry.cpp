@@ -5,9 +5,11 @@
 namespace graft::patch {
 
 Registry::~Registry() {
+    MachineGuard guard(machine_);
     GRAFT_ASSERT(!transition_ && callbacks_.phase == Callbacks::Phase::none);
     for (auto* list : {&patches_, &dormant_}) {
         while (Patch* patch = list->pop_front()) {
+            watch(*patch, false);
             pop_funcs(*patch);
             release(*patch);
         }

@@ -41,6 +41,9 @@ enum class Defect : u8 {
     withdrawal_lost,       // the system's own way back is forgotten
     commit_frees_early,    // a commit frees the predecessor without a search
     leak_on_failure,       // a failed allocation leaves a record behind
+    fault_forgotten,       // nobody tells the registry of a contained fault
+    fault_uncovered,       // faults on probation aren't contained
+    stopped_stays,         // a task that has faulted doesn't end
     count,
 };
 
@@ -77,7 +80,10 @@ constexpr std::string_view name_of(Defect defect) {
                                                                    "expiry_ignored",
                                                                    "withdrawal_lost",
                                                                    "commit_frees_early",
-                                                                   "leak_on_failure"};
+                                                                   "leak_on_failure",
+                                                                   "fault_forgotten",
+                                                                   "fault_uncovered",
+                                                                   "stopped_stays"};
     return kNames[static_cast<usize>(defect)];
 }
 

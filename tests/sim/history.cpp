@@ -98,6 +98,7 @@ private:
         if (what < 3) return plan(patch);
         if (what < 6 || (what < 20 && machine_.search_due())) return search();
         if (what < 14) return pass_time();
+        if (what < (stopped_ ? 34 : 20)) return fault();
         if (change != nullptr) return steer(patch);
         if (what < 50) return load(some_patch());
         if (what < 66) return roll_back(in_force(patch));
@@ -231,6 +232,41 @@ private:
             return note_turn();
         }
         check_due_rollback();
+    }
+
+    // A fault happens now and is told of a while later.
+    void fault() {
+        if (!stopped_) {
+            stopped_ = machine_.fault();
+            return;
+        }
+        SimFault fault = *std::exchange(stopped_, std::nullopt);
+        if (machine_.code_at(fault.code) == nullptr) return violate("a patch has gone under a task that was stopped");
+        answer(fault);
+        machine_.end_stopped(fault);
+    }
+
+    void answer(const SimFault& fault) {
+        const ModelChange* change = model_.change();
+        bool turns = change != nullptr && change->is_about(fault.patch) && model_.expect_withdraw(fault.patch);
+        bool is_due = !turns && model_.expect_withdraw(fault.patch);
+        u64 before = change != nullptr ? change->turns : 0;
+        if (is_due) model_.set_due(model_.definition(fault.patch).set);
+        machine_.forget_failure();
+        if (can_fail_ && random_.percent(20)) machine_.fail_after(1 + random_.below(6));
+        FaultReport report;
+        report.code = fault.code;
+        report.task = fault.task;
+        auto expected = turns ? FaultAnswer::reversed : is_due ? FaultAnswer::rolled_back : FaultAnswer::leaves;
+        auto answered = has(Defect::fault_forgotten) ? expected : registry_->report_fault(report);
+        machine_.fail_after(0);
+        if (!good()) return;
+        bool is_late = expected == FaultAnswer::leaves && answered == FaultAnswer::stays;
+        if (answered != expected && !is_late) return violate("a fault's answer isn't what it must be");
+        if (turns && model_.change()->turns != before + 1) return violate("a fault hasn't turned the transition");
+        count(turns ? Happening::fault_turned : is_due ? Happening::fault_rolled_back : Happening::fault_on_way_out)++;
+        if (turns) note_turn();
+        if (is_due) check_due_rollback();
     }
 
     u64 some_deadline() { return random_.percent(30) ? (1 + random_.below(12)) * kMoment : 0; }
@@ -444,6 +480,7 @@ private:
     }
 
     void end_something() {
+        if (stopped_) return fault();
         if (model_.change() != nullptr) return complete();
         if (model_.is_rollback_due()) machine_.advance(kLongTime);
         ring();
@@ -467,6 +504,7 @@ private:
         count(Happening::without_sites) += counts.empty_changes;
         count(Happening::birth) += counts.births;
         count(Happening::death) += counts.deaths;
+        count(Happening::fault_fatal) += counts.fatal_faults;
         result_.events = machine_.events();
         result_.moves = machine_.all_moves();
     }
@@ -483,6 +521,7 @@ private:
     Ledger before_;
     bool can_fail_ = true;
     bool was_forced_ = false;  // the change that is under way
+    std::optional<SimFault> stopped_;
 };
 
 }  // namespace

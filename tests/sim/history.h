@@ -42,6 +42,10 @@ enum class Happening : u8 {
     turned,           // each time
     deadline_turned,  // by a deadline
     withdrawn_load,
+    fault_turned,       // a contained fault turned the transition
+    fault_rolled_back,  // or had the patch rolled back
+    fault_on_way_out,   // or came when it was going already
+    fault_fatal,        // one in code whose faults aren't contained
     forced,
     forced_inside,     // tasks that were moved while inside
     forced_in_flight,  // that had chosen their version already

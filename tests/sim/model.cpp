@@ -81,11 +81,17 @@ Expected Model::expect_force(int patch) const {
 }
 
 bool Model::expect_withdraw(int patch) const {
-    if (!is_registered(patch)) return false;
-    if (is_changing_ && change_.is_about(patch))
-        return change_.kind == ChangeKind::load && change_.forward && patch == change_.after;
     const ModelSet& set = sets_[definition(patch).set];
-    return set.on_probation && !set.rollback_due;
+    if (!is_registered(patch) || set.rollback_due) return false;
+    if (is_changing_ && change_.is_about(patch))
+        return patch == change_.subject() && (change_.kind == ChangeKind::load) == change_.forward;
+    return set.on_probation;
+}
+
+bool Model::is_covered(int patch) const {
+    if (is_changing_ && patch == change_.subject()) return true;
+    const ModelSet& set = sets_[definition(patch).set];
+    return set.current == patch && set.on_probation;
 }
 
 void Model::end_probation(usize index) {

@@ -110,6 +110,8 @@ public:
     Expected expect_commit(int patch) const;
     Expected expect_force(int patch) const;
     bool expect_withdraw(int patch) const;
+    // Are faults in its code contained?
+    bool is_covered(int patch) const;
     void wish(const Wish& wish) { wish_ = wish; }
     void end_probation(usize set);
     void set_due(usize set) { sets_[set].rollback_due = true; }

@@ -39,7 +39,7 @@ struct SimFrame {
 };
 
 struct SimTask {
-    enum class Run : u8 { running, ready, blocked };
+    enum class Run : u8 { running, ready, blocked, stopped };
 
     u64 id = 0;
     Run run = Run::ready;
@@ -54,6 +54,13 @@ struct SimTask {
     Episode episode;
 };
 
+// A task has faulted, and will end when it has been told of.
+struct SimFault {
+    u64 task = 0;
+    VirtAddr code;  // in the innermost frame of a patch whose faults are contained
+    int patch = kNobody;
+};
+
 struct SimCounts {
     u64 births = 0;
     u64 deaths = 0;
@@ -61,6 +68,7 @@ struct SimCounts {
     u64 forced_in_flight = 0;  // that had chosen a version already
     u64 forced_freed = 0;      // patches that were put out of force by force
     u64 empty_changes = 0;     // of no call site
+    u64 fatal_faults = 0;      // that aren't contained: they don't happen
 };
 
 struct SimOptions {
@@ -78,6 +86,9 @@ public:
     // Lets tasks do up to `most` things.
     void run(u64 most);
     void wake_all();
+    // Somebody who runs in a patch's code, or below it, faults there and goes on no more. Nothing: nobody does.
+    std::optional<SimFault> fault();
+    void end_stopped(const SimFault& fault);
     // From now on nobody starts or ends: who holds a transition up can't just go away.
     void keep_tasks() { keep_tasks_ = true; }
     void forget_pointers() { pointers_.clear(); }

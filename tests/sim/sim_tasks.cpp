@@ -35,7 +35,7 @@ SimTask& SimMachine::start_task(Universe state) {
 
 void SimMachine::end_task(SimTask& task) {
     ++counts_.deaths;
-    current_[task.processor] = nullptr;
+    if (task.run == SimTask::Run::running) current_[task.processor] = nullptr;
     if (examiner_ != nullptr && task.state != target_) {
         ++moves_[static_cast<usize>(MoveCause::exit)];
         ++all_moves_[static_cast<usize>(MoveCause::exit)];
@@ -57,6 +57,30 @@ void SimMachine::stop(SimTask& task, SimTask::Run run) {
     if (!task.marked) return;
     task.marked = false;
     if (examiner_ != nullptr) consider(task, MoveCause::interrupt);
+}
+
+// ---- faults ---------------------------------------------------------------------------------------------------------
+
+std::optional<SimFault> SimMachine::fault() {
+    SimTask* task = current_[random_.below(options_.processors)];
+    if (task == nullptr || task->stack.empty() || task->stack.back().at != SimFrame::At::body) return std::nullopt;
+    for (auto frame = task->stack.rbegin(); frame != task->stack.rend(); ++frame) {
+        if (frame->at != SimFrame::At::body || frame->version == kNobody) continue;
+        bool is_overlooked = has(Defect::fault_uncovered) && model_.change() == nullptr;
+        bool is_contained = is_watched(frame->code) && !is_overlooked;
+        if (is_contained != model_.is_covered(frame->version)) violation("other faults are contained than must be");
+        if (!is_contained) continue;
+        SimFault fault{task->id, frame->code, frame->version};
+        stop(*task, SimTask::Run::stopped);
+        return fault;
+    }
+    ++counts_.fatal_faults;
+    return std::nullopt;
+}
+
+void SimMachine::end_stopped(const SimFault& fault) {
+    if (has(Defect::stopped_stays)) return;
+    end_task(*by_id_.at(fault.task));
 }
 
 // ---- the scheduler --------------------------------------------------------------------------------------------------
