@@ -62,7 +62,8 @@ def guest_suites():
         for line in (line for line in lines if line and not line.startswith("#")):
             label, arguments = line.split(":", 1)
             image = f"build/test-{folder.name}.elf"
-            suites.append(Suite(f"guest {folder.name} ({label})", [image, "build/graft"],
+            modules = re.findall(r"--module (\S+)", arguments)
+            suites.append(Suite(f"guest {folder.name} ({label})", [image, "build/graft", *modules],
                                 f"build/graft --timeout 240 run {image} {arguments}", "ktap", 300))
     return suites
 

@@ -146,6 +146,7 @@ private:
     SimTask& start_task(patch::Universe state);
     void end_task(SimTask& task);
     void stop(SimTask& task, SimTask::Run run);
+    std::optional<SimFault> fault_of(SimTask& task);
     void step_processor(usize processor);
     void preempt(usize processor);
     void wake_one();

@@ -62,16 +62,25 @@ void SimMachine::stop(SimTask& task, SimTask::Run run) {
 // ---- faults ---------------------------------------------------------------------------------------------------------
 
 std::optional<SimFault> SimMachine::fault() {
-    SimTask* task = current_[random_.below(options_.processors)];
-    if (task == nullptr || task->stack.empty() || task->stack.back().at != SimFrame::At::body) return std::nullopt;
-    for (auto frame = task->stack.rbegin(); frame != task->stack.rend(); ++frame) {
+    usize first = random_.below(options_.processors);
+    for (usize i = 0; i < options_.processors; ++i) {
+        SimTask* task = current_[(first + i) % options_.processors];
+        bool runs_a_body = task != nullptr && !task->stack.empty() && task->stack.back().at == SimFrame::At::body;
+        if (!runs_a_body) continue;
+        if (auto fault = fault_of(*task)) return fault;
+    }
+    return std::nullopt;
+}
+
+std::optional<SimFault> SimMachine::fault_of(SimTask& task) {
+    for (auto frame = task.stack.rbegin(); frame != task.stack.rend(); ++frame) {
         if (frame->at != SimFrame::At::body || frame->version == kNobody) continue;
         bool is_overlooked = has(Defect::fault_uncovered) && model_.change() == nullptr;
         bool is_contained = is_watched(frame->code) && !is_overlooked;
         if (is_contained != model_.is_covered(frame->version)) violation("other faults are contained than must be");
         if (!is_contained) continue;
-        SimFault fault{task->id, frame->code, frame->version};
-        stop(*task, SimTask::Run::stopped);
+        SimFault fault{task.id, frame->code, frame->version};
+        stop(task, SimTask::Run::stopped);
         return fault;
     }
     ++counts_.fatal_faults;
