@@ -83,6 +83,7 @@ void follow_history(void* argument) {
 bool start_task(kernel::TaskFunction function, Service& service, std::string_view name, usize stack_size) {
     kernel::TaskOptions options;
     options.name = name;
+    options.is_own = true;
     options.priority = kernel::kServicePriority;
     options.stack_size = stack_size;
     options.is_needed = true;

@@ -112,6 +112,7 @@ bool wait_for_log(u64 wanted, u64 deadline_ns) {
 void start_console_task() {
     TaskOptions options;
     options.name = "console";
+    options.is_own = true;
     options.priority = kDefaultPriority;
     options.is_needed = true;
     options.uses_sse = false;

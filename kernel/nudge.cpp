@@ -29,7 +29,7 @@ Result<void, NudgeFailure> mark(Task& task) {
     TaskQueueGuard guard(task);
     if (task.state == TaskState::exited) return fail(NudgeFailure::no_task);
     if (!moves_are_allowed()) return fail(NudgeFailure::no_transition);
-    if (static_cast<patch::Universe>(task.context.patch_state) == move_target()) return fail(NudgeFailure::not_holding);
+    if (is_in_place(task)) return fail(NudgeFailure::not_holding);
     if (task.state != TaskState::blocked) return fail(NudgeFailure::not_waiting);
     WaitState waiting = WaitState::interruptible;
     // Release pairs with InterruptibleWait: whoever sees the nudge sees what happened before it.

@@ -78,6 +78,7 @@ void callback_loop(void*) {
 void start_callback_task() {
     TaskOptions options;
     options.name = kCallbackTaskName;
+    options.is_own = true;
     options.stack_size = 64 * 1024;
     options.is_needed = true;
     auto handle = create_task(callback_loop, nullptr, options);

@@ -54,6 +54,10 @@ public:
     void synchronise() override;
 
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
+    void begin_canary(const patch::Examiner& examiner, patch::Universe target,
+                      const patch::CanaryPolicy& policy) override;
+    void promote_canary() override;
+    patch::ShareCount share() const override;
     void turn_transition(patch::Universe target) override;
     void end_transition() override;
     void sweep() override;

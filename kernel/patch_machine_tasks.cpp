@@ -1,4 +1,5 @@
 #include "arch/x86_64/return_hook.h"
+#include "kernel/canary.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/nudge.h"
@@ -88,6 +89,23 @@ void PatchMachine::begin_transition(const patch::Examiner& examiner, patch::Univ
     allow_moves(examiner, target);
 }
 
+void PatchMachine::begin_canary(const patch::Examiner& examiner, patch::Universe target,
+                                const patch::CanaryPolicy& policy) {
+    limit_moves(policy, target);
+    allow_moves(examiner, target);
+}
+
+void PatchMachine::promote_canary() {
+    suspend_moves();
+    lift_limit();
+    resume_moves(move_target());
+    synchronise();
+}
+
+patch::ShareCount PatchMachine::share() const {
+    return share_count();
+}
+
 void PatchMachine::turn_transition(patch::Universe target) {
     suspend_moves();
     resume_moves(target);
@@ -101,6 +119,7 @@ void PatchMachine::nudge_each(u64 period_ns) {
 void PatchMachine::end_transition() {
     kernel::nudge_each(0);
     suspend_moves();
+    lift_limit();
     Clear clear;
     visit_all_tasks(clear);
     forget_examiner();

@@ -7,6 +7,7 @@
 #include "arch/x86_64/sync.h"
 #include "arch/x86_64/upcalls.h"
 #include "base/assert.h"
+#include "kernel/canary.h"
 #include "kernel/dead_stack.h"
 #include "kernel/processor.h"
 #include "kernel/scheduler.h"
@@ -41,7 +42,9 @@ void note_move(Task& task, MoveCause cause) {
     counts[static_cast<usize>(cause)].fetch_add(1, std::memory_order_relaxed);  // read when all have moved
     task.moves.add(arch::now_ns(), cause, move_target());
     task.holding = {};
-    if (count_move(move_target()) == 0) make_due();
+    count_move(move_target());
+    count_chosen_move(task, move_target());
+    if (tasks_to_move() == 0) make_due();
 }
 
 VirtAddr pc_of_frame(const Task& task, const arch::InterruptFrame* frame, VirtAddr slot) {
@@ -118,7 +121,25 @@ Universe move_target() {
     return static_cast<Universe>(graft_target_state);
 }
 u64 tasks_to_move() {
-    return tasks_in(patch::other(move_target()));
+    Universe left_side = patch::other(move_target());
+    return is_limited() ? chosen_in(left_side) : tasks_in(left_side);
+}
+
+[[gnu::noinline]] bool is_here_clear() {
+    arch::InterruptFrame here{};
+    here.rip = reinterpret_cast<u64>(__builtin_return_address(0));
+    auto* frame_pointer = static_cast<u64*>(__builtin_frame_address(0));
+    here.rsp = reinterpret_cast<u64>(frame_pointer + 2);
+    here.rbp = *frame_pointer;
+    TaskStack stack(current_task(), &here);
+    bool is_clear = examiner->examine(stack).kind == patch::Verdict::Kind::clear;
+    clear_dead_stack(kUsedByExamination);
+    return is_clear;
+}
+
+// Is the task where it is to be?
+bool is_in_place(const Task& task) {
+    return static_cast<Universe>(task.context.patch_state) == goal_of(task);
 }
 
 patch::MoveCounts move_counts() {
@@ -130,7 +151,7 @@ patch::MoveCounts move_counts() {
 u32 examine_task(Task& task, arch::InterruptFrame* frame) {
     if (!moves_are_allowed()) return 0;
     task.examine_at_stop = false;
-    if (static_cast<Universe>(task.context.patch_state) == move_target()) {
+    if (is_in_place(task)) {
         task.holding = {};
         (void)arch::take_off_return_hook(task.context, frame != nullptr);  // one that is firing clears itself
         return 0;
@@ -153,7 +174,7 @@ u32 examine_task(Task& task, arch::InterruptFrame* frame) {
 }
 
 u32 force_task(Task& task, arch::InterruptFrame* frame) {
-    if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return 0;
+    if (!moves_are_allowed() || is_in_place(task)) return 0;
     if (task.state == TaskState::exited) return 0;  // the reaper counts it
     task.examine_at_stop = false;
     return move(task, frame, MoveCause::force);
@@ -165,13 +186,13 @@ void examine_stopped_task(Task& task) {
 }
 
 void move_new_task(Task& task) {
-    if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return;
+    if (!moves_are_allowed() || is_in_place(task)) return;
     task.context.patch_state = static_cast<u8>(move_target());
     note_move(task, MoveCause::birth);
 }
 
 void count_exit(Task& task) {
-    if (!moves_are_allowed() || static_cast<Universe>(task.context.patch_state) == move_target()) return;
+    if (!moves_are_allowed() || is_in_place(task)) return;
     counts[static_cast<usize>(MoveCause::exit)].fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -188,7 +209,7 @@ void wake_unmoved_worker() {
     if (!task || !moves_are_allowed()) return;
     {
         TaskQueueGuard guard(*task);
-        if (static_cast<Universe>(task->context.patch_state) == move_target()) return;
+        if (is_in_place(*task)) return;
     }
     unpark(*task);
 }
@@ -230,7 +251,6 @@ extern "C" graft::u32 graft_upcall_birth() {
     using namespace graft;
     kernel::Task& task = kernel::current_task();
     // Nothing but the entry frame is on the stack: its first call goes through call sites.
-    bool moves =
-        kernel::moves_are_allowed() && static_cast<patch::Universe>(task.context.patch_state) != kernel::move_target();
+    bool moves = kernel::moves_are_allowed() && !kernel::is_in_place(task);
     return moves ? arch::kExitMove : 0;
 }

@@ -33,7 +33,13 @@ void forget_examiner();
 
 bool moves_are_allowed();
 patch::Universe move_target();
+// Those that are to be in the target (kernel/canary.h) and aren't.
 u64 tasks_to_move();
+// Is the task where it is to be? Lock: its run queue's, or it is the running one and interrupts are off.
+bool is_in_place(const Task& task);
+// Is the running task, as far as the caller's caller, outside every changing function? Only while moves are allowed.
+// Context: task, interrupts off.
+bool is_here_clear();
 patch::MoveCounts move_counts();
 
 // ---- moving. Context: interrupts off; the task can't run or is this processor's own.

@@ -33,6 +33,7 @@ void start_patch_search(SearchFunction function, void* argument) {
     search_argument = argument;
     TaskOptions options;
     options.name = "patch-search";
+    options.is_own = true;
     options.stack_size = 32 * 1024;
     options.is_needed = true;
     options.uses_sse = false;  // what it reads stays in no register that it would find itself

@@ -55,6 +55,7 @@ void start_patch_worker(const PatchWorkerCalls& given) {
     calls = given;
     TaskOptions options;
     options.name = "patch-worker";
+    options.is_own = true;
     options.priority = kPatchPriority;
     options.stack_size = 64 * 1024;
     options.is_needed = true;

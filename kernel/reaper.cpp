@@ -49,6 +49,7 @@ void reaper_loop(void*) {
 void start_reaper() {
     TaskOptions options;
     options.name = "reaper";
+    options.is_own = true;
     options.priority = kServicePriority;
     options.is_needed = true;
     options.uses_sse = false;

@@ -56,6 +56,7 @@ Result<Task*, TaskFailure> make_task(TaskFunction function, void* argument, cons
     task->processors = options.processors;
     task->priority = options.priority;
     task->is_needed = options.is_needed;
+    task->is_own = options.is_own;
     set_name(*task, options.name);
     if (options.uses_sse) {
         task->context.fpu = make_fpu_state();

@@ -74,6 +74,7 @@ struct TaskOptions {
     usize stack_size = kDefaultStackSize;  // rounded up to pages
     bool uses_sse = true;                  // false only for code compiled for general registers
     bool is_needed = false;                // the kernel can't do without it: a fault in it is fatal (kernel/fault.h)
+    bool is_own = false;                   // of Graft itself: in no canary's share
 };
 
 // What a transition knows of a task that holds it. Lock: the task's run queue.
@@ -96,6 +97,7 @@ struct Task {
     u8 priority = kDefaultPriority;
     bool is_idle = false;
     bool is_needed = false;
+    bool is_own = false;
     std::array<char, kTaskNameCapacity> name{};
     u8 name_length = 0;
 
@@ -123,6 +125,9 @@ struct Task {
     // ---- lock: task list
     ListHook all_hook;
     bool counted = false;
+    // Belongs to the share of the canary that runs (kernel/canary.h). Written before moves are allowed or, for a
+    // newborn, before anybody can find it.
+    bool is_chosen = false;
 
     // ---- its own: nobody else reads or writes it
     u32 held_mutexes = 0;

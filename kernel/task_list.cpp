@@ -1,6 +1,7 @@
 #include "kernel/task_list.h"
 
 #include "base/assert.h"
+#include "kernel/canary.h"
 #include "kernel/processor.h"
 
 namespace graft::kernel {
@@ -51,7 +52,7 @@ void publish_task(Task& task) {
     task.id = ++last_id;
     Processor* self = this_processor_or_null();
     bool has_creator = self && arch::this_cpu().context;
-    task.context.patch_state = has_creator ? arch::this_cpu().patch_state : 0;
+    assign_newborn(task, static_cast<patch::Universe>(has_creator ? arch::this_cpu().patch_state : 0));
     count_of(static_cast<patch::Universe>(task.context.patch_state)).fetch_add(1, std::memory_order_acq_rel);
     task.counted = true;
     task.references.fetch_add(1, std::memory_order_relaxed);  // the list's own, ordered by its lock
@@ -64,6 +65,7 @@ void withdraw_task(Task& task) {
         all_tasks.remove(task);
         task.counted = false;
         count_of(static_cast<patch::Universe>(task.context.patch_state)).fetch_sub(1, std::memory_order_acq_rel);
+        forget_chosen(task);
     }
     release_task(task);
 }
@@ -94,6 +96,15 @@ u64 task_count() {
            count_of(patch::Universe::one).load(std::memory_order_relaxed);
 }
 
+void hold_list(FunctionRef<void()> act) {
+    SpinGuard<IrqSave> guard(list_lock);
+    act();
+}
+
+void visit_held(FunctionRef<void(Task&)> visit) {
+    for (Task& task : all_tasks) visit(task);
+}
+
 u64 newest_task_id() {
     SpinGuard<IrqSave> guard(list_lock);
     return last_id;
@@ -103,9 +114,9 @@ u64 tasks_in(patch::Universe universe) {
     return count_of(universe).load(std::memory_order_acquire);  // pairs with count_move() and withdraw_task()
 }
 
-u64 count_move(patch::Universe into) {
+void count_move(patch::Universe into) {
     count_of(into).fetch_add(1, std::memory_order_acq_rel);
-    return count_of(patch::other(into)).fetch_sub(1, std::memory_order_acq_rel) - 1;
+    count_of(patch::other(into)).fetch_sub(1, std::memory_order_acq_rel);
 }
 
 }  // namespace graft::kernel

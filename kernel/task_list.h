@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 
+#include "base/function_ref.h"
 #include "base/types.h"
 #include "kernel/task.h"
 #include "patch/machine.h"
@@ -48,13 +49,17 @@ void withdraw_task(Task& task);
 TaskRef next_task(TaskRef previous);
 TaskRef find_task(u64 id);
 u64 task_count();
+// Runs `act` with the list's lock held: nobody is born or withdrawn meanwhile. Shortly: interrupts are off.
+void hold_list(FunctionRef<void()> act);
+// Every listed task. Only inside hold_list().
+void visit_held(FunctionRef<void(Task&)> visit);
 // The highest id given out so far.
 u64 newest_task_id();
 
 // ---- counts by universe ----
 
 u64 tasks_in(patch::Universe universe);
-// A task's patch state was changed from the other universe to `into`. Returns how many are left in the other one.
-u64 count_move(patch::Universe into);
+// A task's patch state was changed from the other universe to `into`.
+void count_move(patch::Universe into);
 
 }  // namespace graft::kernel

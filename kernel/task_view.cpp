@@ -31,7 +31,7 @@ TaskView view_of(Task& task) {
 
 std::optional<BlockingView> blocking_view_of(Task& task) {
     TaskQueueGuard guard(task);
-    if (static_cast<patch::Universe>(task.context.patch_state) == move_target()) return std::nullopt;
+    if (is_in_place(task)) return std::nullopt;
     BlockingView view;
     view.id = task.id;
     view.name = task.name;

@@ -95,6 +95,7 @@ void timer_loop(void*) {
 void start_timer_task() {
     TaskOptions options;
     options.name = "timers";
+    options.is_own = true;
     options.priority = kTimerPriority;
     options.is_needed = true;
     auto handle = create_task(timer_loop, nullptr, options);

@@ -38,6 +38,7 @@ void work_loop(void*) {
 void start_work_task() {
     TaskOptions options;
     options.name = "work";
+    options.is_own = true;
     options.priority = kServicePriority;
     options.is_needed = true;
     auto handle = create_task(work_loop, nullptr, options);

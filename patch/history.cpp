@@ -33,7 +33,7 @@ std::string_view name_of(HistoryEvent event) {
     constexpr std::array<std::string_view, kHistoryEventCount> kNames = {
         "refused", "load-started", "unload-started", "rollback-started", "turned",  "expired",   "held",      "forced",
         "loaded",  "unloaded",     "rolled-back",    "replaced",         "dormant", "committed", "withdrawn", "lingers",
-        "freed",   "stuck",        "fault"};
+        "freed",   "canary",       "promoted",       "aborted",          "stuck",   "fault"};
     return kNames[static_cast<usize>(event)];
 }
 
@@ -73,7 +73,15 @@ void render(const HistoryRecord& record, TextBuffer& out) {
         case HistoryEvent::committed:
             return append_other(record, "freed", out);
         case HistoryEvent::withdrawn:
+        case HistoryEvent::aborted:
             return append_other(record, "reason", out);
+        case HistoryEvent::canary:
+        case HistoryEvent::promoted:
+            out.append("\tshare=");
+            render(record.policy, out);
+            out.append("\tmoved=", record.share.moved, "\tchosen=", record.share.chosen,
+                       "\ttotal=", record.share.total);
+            return;
         case HistoryEvent::expired:
         case HistoryEvent::forced:
             out.append("\ttasks=", record.tasks);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/types.h"
 #include "formats/keys.h"
+#include "patch/canary.h"
 #include "patch/machine.h"
 #include "patch/refusal.h"
 
@@ -36,10 +37,13 @@ enum class HistoryEvent : u8 {
     withdrawn,         // the system itself has it rolled back or reversed; `other` says why
     lingers,           // out of force, but something still points into it; place and word say what
     freed,             // its memory is free again
+    canary,            // of a load, the share has moved: `policy` and `share`; the others stay until it is promoted
+    promoted,          // from now on all tasks move
+    aborted,           // the system itself has the canary reversed; `other` says why
     stuck,             // all tasks moved, but the call sites can't be settled: refusal says why
     fault,             // `task`, named `other`, was stopped at `place` in `function`: a contained fault; `then`
 };
-inline constexpr usize kHistoryEventCount = 19;
+inline constexpr usize kHistoryEventCount = 22;
 
 struct HistoryRecord {
     u64 number = 0;  // from 1
@@ -59,6 +63,8 @@ struct HistoryRecord {
     Label<120> function;                 // held, fault
     Label<64> kind;                      // fault: which exception
     std::string_view then;               // fault: what becomes of the patch; a static text
+    CanaryPolicy policy;                 // canary, promoted
+    ShareCount share;                    // canary, promoted
     u64 probation_ns = 0;                // loaded: how long it is on probation
 };
 

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/types.h"
 #include "formats/keys.h"
+#include "patch/canary.h"
 
 namespace graft::patch {
 
@@ -177,6 +178,7 @@ struct PatchCode {
 struct Dispatch {
     VirtAddr entry;
     std::array<VirtAddr, 2> version;  // by Universe: where a task in that universe goes (entry + 5 for the original)
+    bool is_measured = false;         // of a canary: its calls are counted and timed, on either side
 };
 
 struct Trampolines {
@@ -326,24 +328,33 @@ public:
     // From here on moves are possible: births, hooks and checks ask `examiner`, and whoever is clear gets `target`. All
     // tasks are in other(target) now.
     virtual void begin_transition(const Examiner& examiner, Universe target) = 0;
+    // The same, but the task is to move only if it belongs to the share, which is chosen now and, for each newborn, at
+    // its birth. While the target is the same as now, who doesn't belong to it counts as being in the right place:
+    // nobody examines, hooks or moves it. In the other direction, everybody is to be in the target.
+    virtual void begin_canary(const Examiner& examiner, Universe target, const CanaryPolicy& policy) = 0;
+    // From now on everybody is to move. Returns synchronised; the caller sweeps next.
+    virtual void promote_canary() = 0;
+    // Of the last canary, until the next transition begins. Context: task.
+    [[nodiscard]] virtual ShareCount share() const = 0;
     // Reverse: the target is the other one. Returns synchronised; the caller sweeps next.
     virtual void turn_transition(Universe target) = 0;
     // All tasks are in the target. Takes off what hooks remain; the examiner is not used any more when it returns.
     virtual void end_transition() = 0;
-    // Examines every task that is not in the target: moves it, hooks it, or marks it to be examined when it next stops
-    // running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and examined
-    // there. Returns when each task that existed at its start was examined once.
+    // Examines every task that is to be in the target and isn't: moves it, hooks it, or marks it to be examined when it
+    // next stops running. Takes hooks off tasks that are in the target. A task running elsewhere is interrupted and
+    // examined there. Returns when each task that existed at its start was examined once.
     virtual void sweep() = 0;
     // Whenever this becomes 0 by a move, or is 0 at the end of a sweep, the machine has its worker call
     // Registry::complete().
-    // Context: any. Tasks, idle tasks included, whose patch state is not the target.
+    // Context: any. Tasks, idle tasks included, that are to be in the target and aren't.
     [[nodiscard]] virtual u64 tasks_to_move() const = 0;
     // Since begin_transition().
     [[nodiscard]] virtual MoveCounts moves() const = 0;
 
-    // Every task gets the target, whatever it is in, and loses its hook. Tasks go on where they are.
+    // Every task that is to be in the target gets it, whatever it is in, and loses its hook. Tasks go on where they
+    // are.
     virtual void force_moves() = 0;
-    // The tasks that aren't in the target.
+    // The tasks that are to be in the target and aren't.
     virtual void visit_holders(HolderSink& sink) = 0;
 
     // Examines every task as sweep() does and reports those that aren't clear; changes nothing. Only while no

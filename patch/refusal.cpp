@@ -6,7 +6,7 @@ namespace {
 
 // What `where` and the two values mean for a code; `none` isn't shown.
 enum class Where : u8 { none, file, metadata, section, symbol, address, offset };
-enum class Values : u8 { none, found, both, found_hex, both_hex };
+enum class Values : u8 { none, found, both, found_hex, both_hex, age };
 
 struct Wording {
     RefusalCode code;
@@ -93,6 +93,7 @@ constexpr Wording kWordings[] = {
     GRAFT_WORDING(name_taken, "a patch of that name exists already", none, none),
     GRAFT_WORDING(too_many_patches, "too many patches", none, both),
     GRAFT_WORDING(transition_running, "a transition is running", none, none),
+    GRAFT_WORDING(canary_running, "a canary is to be promoted or reversed first", none, age),
     GRAFT_WORDING(callback_running, "a callback is running", none, none),
     GRAFT_WORDING(on_probation, "the set has a patch on probation: commit it or roll it back first", none, none),
     GRAFT_WORDING(rollback_due, "a patch is about to be rolled back", none, none),
@@ -110,6 +111,8 @@ constexpr Wording kWordings[] = {
     GRAFT_WORDING(already_leaving, "the patch is being unloaded already", none, none),
     GRAFT_WORDING(not_in_transition, "the patch isn't in a transition", none, none),
     GRAFT_WORDING(not_on_probation, "the patch isn't on probation", none, none),
+    GRAFT_WORDING(not_a_canary, "the patch isn't a canary", none, none),
+    GRAFT_WORDING(canary_turned, "the canary is being taken back", none, none),
 };
 #undef GRAFT_WORDING
 
@@ -161,6 +164,9 @@ void render_values(Values values, const Refusal& refusal, TextBuffer& out) {
             return;
         case Values::both_hex:
             out.append(": found ", hex(refusal.found), ", expected ", hex(refusal.expected));
+            return;
+        case Values::age:
+            out.append(", ", refusal.found, " s old");
             return;
     }
 }

@@ -98,6 +98,7 @@ enum class RefusalCode : u8 {
     name_taken,
     too_many_patches,
     transition_running,  // one at a time; other: the patch whose transition runs
+    canary_running,      // the same, and it is a canary; found: its age in seconds
     callback_running,    // a change's callback hasn't returned yet; other: whose and which
     on_probation,        // the set's patch is; other: that patch
     rollback_due,        // of another patch, which comes first; other: that patch
@@ -117,8 +118,10 @@ enum class RefusalCode : u8 {
     already_leaving,  // unregistered already
     not_in_transition,
     not_on_probation,
+    not_a_canary,   // promoted already, or never one
+    canary_turned,  // it is being taken back
 };
-inline constexpr usize kRefusalCodeCount = static_cast<usize>(RefusalCode::not_on_probation) + 1;
+inline constexpr usize kRefusalCodeCount = static_cast<usize>(RefusalCode::canary_turned) + 1;
 
 // A copied name, cut at its capacity.
 template <usize Capacity>

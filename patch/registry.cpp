@@ -48,7 +48,7 @@ RefusalResult<void> Registry::load_locked(const Origin& origin, std::string_view
     std::string_view set = plan.set_for(name);
     Patch* outgoing = find_enabled(set);
     GRAFT_CHECK(check_set(plan, set));
-    GRAFT_CHECK(check_states(plan, set, outgoing, options.probation_ns != 0));
+    GRAFT_CHECK(check_states(plan, set, outgoing, options.probation_ns != 0 || options.canary));
     std::string_view version = plan.metadata().version();
     if (!options.allow_downgrade) GRAFT_CHECK(set_versions_.check(set, version));
 
@@ -60,6 +60,8 @@ RefusalResult<void> Registry::load_locked(const Origin& origin, std::string_view
     GRAFT_CHECK(fill(*patch, plan, name));
     patch->probation_ns = options.probation_ns;
     patch->nudge_period_ns = options.nudge_period_ns;
+    patch->canary = options.canary;
+    patch->is_measured = static_cast<bool>(options.canary);
     GRAFT_CHECK(succeed(*patch, outgoing));
     auto pushed = push_funcs(*patch);
     if (!pushed) {
@@ -152,6 +154,7 @@ void Registry::pop_funcs(Patch& patch) {
 RefusalResult<void> Registry::check_idle() const {
     GRAFT_CHECK(check_no_callback());
     if (!transition_) return {};
+    if (is_held_canary()) return refuse_canary();
     return refuse(RefusalCode::transition_running, {}, 0, 0, 0, transition_->subject().texts.name);
 }
 

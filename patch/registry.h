@@ -39,6 +39,21 @@
 // nothing is left in the loser when it ends there, and none is marked. Turned once more, it leads to where tasks were
 // forced, and some of these may not have moved meanwhile: its loser is marked.
 //
+// A load that is a canary (patch/canary.h) is held when its share has moved: appearing, for as long as nobody promotes
+// or turns it. Turned twice, it is the canary again. While it is held
+//   request                        | of the canary       | of its predecessor | of another set's patch
+//   -------------------------------+---------------------+--------------------+---------------------------------------
+//   promote                        | all move (4)        | not a canary       | not a canary
+//   unregister                     | turn                | canary running     | canary running
+//   reverse, force                 | turn, share moves   | the same           | not in transition
+//   load, rollback                 | canary running      | canary running     | canary running
+//   commit, the end of a probation |                     |                    | as always
+//   a rollback that is due         |                     |                    | turns the canary, and is the next (5)
+//   and on its way back it is a reversed load like any other, but that its predecessor, which appears again, can't be
+//   unregistered (transition_running), nor can it be promoted (canary_turned). Loading, it can be cancelled.
+//   (4) Also before the share has moved. From here on it is an ordinary load, with a deadline of its own.
+//   (5) So long, it can't be turned to a canary again (rollback_due).
+//
 // A deadline turns a transition that hasn't moved everybody by then, once; who held it is in the history.
 //
 // withdraw() is the way in which the system itself goes back: a load is turned, a patch on probation is rolled back. If
@@ -97,9 +112,10 @@ struct LoadOptions {
     bool allow_endless = false;       // functions without a return instruction may be replaced or held
     bool allow_downgrade = false;     // the version may be lower than the highest that the set has had
     u64 probation_ns = 0;             // from the end of the transition on; 0: none
-    u64 deadline_ns = 0;              // for the transition, from its first live call site on; 0: none
-    u64 nudge_period_ns = 0;          // who holds the transition is nudged each such time; 0: nobody is
-    std::string_view label = {};      // what records call the file while its name isn't known; empty: nothing
+    u64 deadline_ns = 0;          // for the transition (of a canary: the share), from its first live site on; 0: none
+    CanaryPolicy canary = {};     // none: all tasks move
+    u64 nudge_period_ns = 0;      // who holds the transition is nudged each such time; 0: nobody is
+    std::string_view label = {};  // what records call the file while its name isn't known; empty: nothing
 };
 
 // A fault in a patch's code that the machine has contained: the task is stopped.
@@ -122,7 +138,7 @@ enum class FaultAnswer : u8 {
 
 enum class Completion : u8 {
     nothing,  // no transition runs
-    not_yet,  // there are tasks to move
+    not_yet,  // there are tasks to move, or it is a canary
     done,     // the transition has ended
     stuck,    // a call site can't be settled; told in history and log, tried again at the next call
 };
@@ -163,6 +179,11 @@ public:
     bool withdraw(std::string_view name, std::string_view reason);
     // Called by the machine's worker for each contained fault: counts and records it, and takes the patch back.
     FaultAnswer report_fault(const FaultReport& report);
+    // Of a canary: from now on all tasks move, and the transition ends as any. The deadline is counted from now on.
+    RefusalResult<void> promote(std::string_view name, u64 deadline_ns = 0);
+    // Turns the canary's transition of the system's own accord, `reason` saying why. False when the patch isn't a
+    // canary, or is on its way out already.
+    bool abort_canary(std::string_view name, std::string_view reason);
     // Called by the machine's worker when tasks_to_move() may have become 0.
     Completion complete();
     // Called by the machine's worker at the time of Machine::set_alarm(); may be called at any time.
@@ -212,6 +233,7 @@ private:
 
         bool is_forced(Universe target) const { return forced[static_cast<usize>(target)]; }
         bool reported_stuck = false;
+        bool share_has_moved = false;  // of a canary, and is in the history
     };
 
     // The callbacks of one change.
@@ -272,10 +294,16 @@ private:
     void make_dormant(Patch& patch);
     void drop(Patch& patch);
     bool is_moving() const;
+    // registry_canary.cpp
+    bool is_held_canary() const;
+    std::unexpected<Refusal> refuse_canary() const;
+    void note_share();
+    void make_way(std::string_view for_patch);
+    CanaryView canary_of(const Patch& patch) const;
     // registry_states.cpp
     RefusalResult<void> start(const Change& change, u64 deadline_ns);
     void take_states(Patch& patch, const Plan& plan);
-    RefusalResult<void> check_states(const Plan& plan, std::string_view set, const Patch* outgoing, bool probation);
+    RefusalResult<void> check_states(const Plan& plan, std::string_view set, const Patch* outgoing, bool may_lead_back);
     RefusalResult<void> check_undo(const Patch& patch) const;
     RefusalResult<void> check_no_callback() const;
     StateChange states_of(const Change& change) const;
@@ -330,6 +358,7 @@ private:
     void record_holder(const Holder& holder);
     void record_lingering(const Patch& patch);
     void record_fault(const Patch& patch, const FaultReport& report, FaultAnswer answer);
+    void record_share(HistoryEvent event);
     void publish(HistoryRecord record);
 
     Machine& machine_;

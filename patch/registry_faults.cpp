@@ -68,7 +68,8 @@ Registry::WayBack Registry::way_back_of(const Patch& patch) const {
 bool Registry::take_back(Patch& patch, std::string_view reason) {
     WayBack way = way_back_of(patch);
     if (way == WayBack::none) return false;
-    record(HistoryEvent::withdrawn, patch, reason);
+    bool is_abort = way == WayBack::turn && is_held_canary();
+    record(is_abort ? HistoryEvent::aborted : HistoryEvent::withdrawn, patch, reason);
     if (way == WayBack::turn) {
         turn();
     } else {

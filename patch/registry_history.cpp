@@ -116,6 +116,17 @@ void Registry::record_lingering(const Patch& patch) {
     publish(entry);
 }
 
+// Of the canary that runs.
+void Registry::record_share(HistoryEvent event) {
+    HistoryRecord entry;
+    entry.event = event;
+    entry.patch.assign(transition_->subject().texts.name);
+    entry.signer.assign(transition_->subject().signer);
+    entry.policy = transition_->subject().canary;
+    entry.share = machine_.share();
+    publish(entry);
+}
+
 void Registry::publish(HistoryRecord entry) {
     entry.time_ns = machine_.now_ns();
     history_.add(entry);
@@ -131,6 +142,11 @@ void Registry::publish(HistoryRecord entry) {
     }
     if (entry.event == HistoryEvent::lingers) {
         line.append(": ", hex(entry.word), " stands at ", hex(entry.place), ", ", entry.references, " such places");
+    }
+    if (entry.policy) {
+        line.append(", ");
+        render(entry.policy, line);
+        line.append(", ", entry.share.moved, " of ", entry.share.total, " tasks");
     }
     if (entry.event == HistoryEvent::held) {
         line.append(" by task ", entry.task, " (", entry.other.view(), ") in ", entry.function.view());

@@ -45,6 +45,7 @@ RefusalResult<void> Registry::commit(std::string_view name) {
 void Registry::end_probation(Patch& patch) {
     patch.probation_end_ns = 0;
     watch(patch, false);
+    patch.is_measured = false;
     Patch* predecessor = patch.predecessor;
     record(HistoryEvent::committed, patch, predecessor != nullptr ? predecessor->texts.name : std::string_view());
     if (predecessor != nullptr) pay_debts(*predecessor);
@@ -52,11 +53,13 @@ void Registry::end_probation(Patch& patch) {
 
 // ---- by itself ------------------------------------------------------------------------------------------------------
 
-// A rollback that acts by itself waits for another set's transition and is the next one then.
+// A rollback that acts by itself waits for another set's transition and is the next one then. It doesn't wait for
+// somebody to decide about a canary.
 void Registry::start_due_rollback() {
-    if (transition_ || callbacks_.phase != Callbacks::Phase::none) return;
+    if (callbacks_.phase != Callbacks::Phase::none) return;
     for (Patch& patch : patches_) {
         if (!patch.rollback_due) continue;
+        if (transition_) return make_way(patch.texts.name);
         auto started = start_rollback(patch, 0);
         hand_out(nullptr, started);
         if (!started && !patch.rollback_told)

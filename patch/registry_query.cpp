@@ -124,7 +124,7 @@ void Registry::plan(std::span<const std::byte> file, std::string_view name, cons
     if (!options.allow_downgrade) tell(set_versions_.check(set, plan->metadata().version()));
     for (const PlannedFunc& func : plan->funcs()) tell(check_claim(func.old, set));
     for (const FunctionInfo& hold : plan->holds()) tell(check_claim(hold, set));
-    tell(check_states(*plan, set, outgoing, options.probation_ns != 0));
+    tell(check_states(*plan, set, outgoing, options.probation_ns != 0 || options.canary));
     if (!transition_) survey(machine_, *plan, outgoing, sink);
 }
 
@@ -137,6 +137,7 @@ PatchView Registry::view_of(const Patch& patch) const {
     view.set = patch.texts.set;
     view.replaces = patch.replaces.view();
     view.forced = patch.forced;
+    view.canary = canary_of(patch);
     view.on_probation = patch.is_on_probation();
     if (u64 now = machine_.now_ns(); patch.probation_end_ns > now)
         view.probation_left_ns = patch.probation_end_ns - now;

@@ -43,7 +43,7 @@ void Registry::take_states(Patch& patch, const Plan& plan) {
 }
 
 RefusalResult<void> Registry::check_states(const Plan& plan, std::string_view set, const Patch* outgoing,
-                                           bool probation) {
+                                           bool may_lead_back) {
     for (const PlannedState& planned : plan.states()) {
         const formats::KlpState& state = planned.declared;
         for (auto* list : {&patches_, &dormant_}) {
@@ -58,7 +58,7 @@ RefusalResult<void> Registry::check_states(const Plan& plan, std::string_view se
                           outgoing->texts.name);
         }
         // The way back would have to undo it.
-        if (probation && former == nullptr && state.is_irreversible())
+        if (may_lead_back && former == nullptr && state.is_irreversible())
             return refuse(RefusalCode::irreversible_state, state.name, 0, 0, 0, plan.metadata().name());
     }
     if (outgoing == nullptr) return {};

@@ -63,10 +63,16 @@ RefusalResult<void> Registry::unregister_locked(std::string_view name, u64 deadl
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (patch->stage == Stage::loading && cancel(*patch)) return {};
     if (callbacks_.phase == Callbacks::Phase::after) GRAFT_CHECK(check_no_callback());
-    if (patch->stage == Stage::disappearing) return refuse(RefusalCode::already_leaving, name);
+    if (patch->stage == Stage::disappearing) {
+        if (is_held_canary()) return refuse_canary();
+        return refuse(RefusalCode::already_leaving, name);
+    }
     if (patch->stage == Stage::appearing) {
-        // Of an old set that is on its way back by a rollback: that can be reversed, not unregistered half-way.
-        if (transition_->change().kind == Change::Kind::rollback && patch == transition_->change().incoming) {
+        // Of an old set that is on its way back, by a rollback or from a canary: that can be reversed, not unregistered
+        // half-way.
+        const Change& change = transition_->change();
+        bool is_rollback = change.kind == Change::Kind::rollback && patch == change.incoming;
+        if (is_rollback || (transition_->is_canary() && patch == change.outgoing)) {
             return refuse(RefusalCode::transition_running, name, 0, 0, 0, transition_->subject().texts.name);
         }
         turn();
@@ -86,6 +92,7 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
     if (cancel(*patch)) return {};
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
     if (!is_moving()) return check_no_callback();
+    if (transition_->is_canary() && !transition_->is_forward()) GRAFT_CHECK(check_no_rollback_due());
     turn();
     set_alarm();
     return {};
@@ -94,6 +101,7 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
 void Registry::turn() {
     transition_->turn();
     run_.reported_stuck = false;
+    run_.share_has_moved = false;
     show_direction();
     record(HistoryEvent::turned, transition_->subject());
 }
@@ -155,6 +163,10 @@ Completion Registry::complete_locked() {
     if (callbacks_.phase != Callbacks::Phase::none) return Completion::not_yet;
     if (!transition_) return had_callback ? Completion::done : Completion::nothing;
     if (machine_.tasks_to_move() != 0) return Completion::not_yet;
+    if (is_held_canary()) {
+        note_share();
+        return Completion::not_yet;
+    }
 
     MoveCounts moves = machine_.moves();
     auto settled = transition_->settle();
@@ -193,9 +205,10 @@ void Registry::finish(const Change& change, bool forward) {
             if (forward && change.incoming->probation_ns != 0) {
                 change.incoming->probation_end_ns = machine_.now_ns() + change.incoming->probation_ns;
                 if (loser != nullptr) make_dormant(*loser);
-            } else if (loser != nullptr) {
-                drop(*loser);
+                return;
             }
+            change.incoming->is_measured = false;
+            if (loser != nullptr) drop(*loser);
             return;
         case Change::Kind::unload:
             if (!forward) return;
@@ -228,6 +241,7 @@ void Registry::drop(Patch& patch) {
     (patch.stage == Stage::dormant ? dormant_ : patches_).remove(patch);
     patch.probation_end_ns = 0;
     patch.rollback_due = false;
+    patch.is_measured = false;
     retire(patch);
 }
 

@@ -66,7 +66,9 @@ void add_patch(ChangingSet& set, const Patch* patch) {
 }  // namespace
 
 Transition::Transition(Machine& machine, const Change& change, Universe settled)
-    : machine_(machine), change_(change), forward_(other(settled)), target_(other(settled)) {}
+    : machine_(machine), change_(change), forward_(other(settled)), target_(other(settled)) {
+    is_canary_ = change.kind == Change::Kind::load && change.incoming->canary;
+}
 
 Transition::~Transition() {
     GRAFT_ASSERT(!begun_);
@@ -101,6 +103,7 @@ RefusalResult<void> Transition::make_dispatches() {
         dispatch.entry = (incoming != nullptr ? incoming : outgoing)->old.entry;
         dispatch.version[static_cast<usize>(forward_)] = version_of(incoming, dispatch.entry);
         dispatch.version[static_cast<usize>(other(forward_))] = version_of(outgoing, dispatch.entry);
+        dispatch.is_measured = subject().is_measured;
     });
     auto trampolines = machine_.make_trampolines(dispatches_.span());
     if (!trampolines) return std::unexpected(refusal_of(trampolines.error(), name));
@@ -133,7 +136,11 @@ RefusalResult<void> Transition::begin() {
 
     begun_ = true;
     began_ns_ = machine_.now_ns();
-    machine_.begin_transition(*this, target_);
+    if (is_canary_) {
+        machine_.begin_canary(*this, target_, change_.incoming->canary);
+    } else {
+        machine_.begin_transition(*this, target_);
+    }
     machine_.sweep();
     return {};
 }
@@ -145,7 +152,14 @@ void Transition::turn() {
     machine_.sweep();
 }
 
+void Transition::promote() {
+    is_canary_ = false;
+    machine_.promote_canary();
+    machine_.sweep();
+}
+
 RefusalResult<void> Transition::settle() {
+    GRAFT_ASSERT(!is_canary_ || !is_forward());
     for (usize i = 0; i < dispatches_.size(); ++i) {
         VirtAddr target = dispatches_[i].version[static_cast<usize>(target_)];
         bool is_original = target == dispatches_[i].entry + kCallSiteSize;

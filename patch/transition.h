@@ -26,6 +26,9 @@
 // new and some old), and no site may settle before the last task has moved. In step 2 both versions of a site mean the
 // same to every task, and again in step 5; so it doesn't matter when a processor sees which.
 //
+// A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share has moved, until it is promoted
+// or turned. Turned twice, it is the canary again.
+//
 // turn() only changes the target: trampolines choose by a task's own side, and the changing set serves both directions.
 //
 // Locking: the registry's lock, but for examine(). Once begun, a transition ends only by settle().
@@ -69,7 +72,9 @@ public:
 
     RefusalResult<void> begin();
     void turn();
-    // Only when no task is left to move.
+    // Only of a canary. From now on everybody is to move.
+    void promote();
+    // Only when no task is left to move, and not of a canary that leads forward.
     RefusalResult<void> settle();
 
     const Change& change() const { return change_; }
@@ -82,6 +87,8 @@ public:
     Patch* winner() const { return is_forward() ? change_.incoming : change_.outgoing; }
     Patch* loser() const { return is_forward() ? change_.outgoing : change_.incoming; }
     Universe target() const { return target_; }
+    // Not promoted yet.
+    bool is_canary() const { return is_canary_; }
     u32 turns() const { return turns_; }
     u64 began_ns() const { return began_ns_; }
 
@@ -101,6 +108,7 @@ private:
     u32 turns_ = 0;
     u64 began_ns_ = 0;
     bool begun_ = false;
+    bool is_canary_ = false;
     RecordArray<Dispatch> dispatches_;  // by entry
     RecordArray<SiteChange> changes_;
     Trampolines trampolines_;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/types.h"
+#include "patch/canary.h"
 #include "patch/machine.h"
 #include "patch/refusal.h"
 
@@ -18,6 +19,16 @@ enum class Stage : u8 { loading, appearing, enabled, disappearing, dormant, ling
 
 std::string_view name_of(Stage stage);
 
+// A load as a canary, until its transition has ended.
+struct CanaryView {
+    CanaryPolicy policy;  // none: it is no canary
+    ShareCount share;
+    bool has_moved = false;  // the whole share has
+    bool promoted = false;
+    bool turned = false;  // it leads back
+    u64 age_ns = 0;
+};
+
 struct PatchView {
     std::string_view name, set, version, description, fixes, built_from, built_with;
     std::string_view replaces;  // the patch that it replaced or, in a plan, would replace; empty: none
@@ -25,6 +36,7 @@ struct PatchView {
     bool on_probation = false;
     u64 probation_left_ns = 0;
     bool forced = false;
+    CanaryView canary;
     std::string_view signer;  // name of the key that vouched for it; empty: unsigned, and accepted so
     Stage stage = Stage::loading;
     bool enabled = false;  // registered and not on its way out

@@ -25,6 +25,7 @@ public:
         told.push_back(std::string(view.name) + " " + std::string(name_of(view.stage)) + " " +
                        std::string(view.dormant) + (view.on_probation ? " on probation" : ""));
         in_force += view.enabled ? 1 : 0;
+        share_has_moved = share_has_moved || (view.canary.has_moved && !view.canary.promoted);
     }
     void function(const FunctionView& view) override {
         if (view.patched) sites[view.entry] = view.new_function;
@@ -33,6 +34,7 @@ public:
     std::vector<std::string> told;
     std::map<VirtAddr, VirtAddr> sites;
     usize in_force = 0;
+    bool share_has_moved = false;  // of a canary that waits for its promotion
 };
 
 class History {
@@ -106,11 +108,13 @@ private:
         if (what < 82) return withdraw(in_force(patch));
         if (what < 84) return reverse(patch);
         if (what < 86) return force(patch);
+        if (what < 87) return promote(patch);
         unregister(in_force(patch));
     }
 
     // While a change is under way.
     void steer(int patch) {
+        if (model_.change()->canary && random_.percent(25)) return random_.percent(80) ? promote(patch) : abort(patch);
         u64 what = random_.below(100);
         if (what < 45) return machine_.worker_due() || what < 5 ? complete() : machine_.run(10 * pause_);
         if (what < 55) return reverse(patch);
@@ -140,6 +144,7 @@ private:
         u64 alarm = machine_.alarm_ns;
         u64 turns = model_.change() != nullptr ? model_.change()->turns : 0;
         bool had_change = model_.change() != nullptr;
+        bool was_canary = had_change && model_.change()->canary;
         RefusalResult<void> result = make();
         machine_.fail_after(0);
         model_.wish({});
@@ -151,6 +156,8 @@ private:
             if (turned != (expected.answer == Answer::turns ? 1u : 0u)) violate("it turned, or didn't");
             bool begins = !had_change && model_.change() != nullptr;
             if (begins != (expected.answer == Answer::starts)) violate("a transition began, or didn't");
+            bool promotes = was_canary && !model_.change()->canary;
+            if (promotes != (expected.answer == Answer::promotes)) violate("a canary was promoted, or wasn't");
             return good();
         }
         ++result_.refused[static_cast<usize>(result.error().code)];
@@ -173,9 +180,40 @@ private:
         LoadOptions options;
         if (random_.percent(55)) options.probation_ns = (1 + random_.below(30)) * kMoment;
         if (random_.percent(40)) options.deadline_ns = (1 + random_.below(12)) * kMoment;
+        if (random_.percent(40)) options.canary = some_canary();
         Expected expected = model_.expect_load(patch, is_wrong);
-        model_.wish({true, ChangeKind::load, definition.set, patch, options.deadline_ns, options.probation_ns});
+        bool is_canary = static_cast<bool>(options.canary);
+        model_.wish(
+            {true, ChangeKind::load, definition.set, patch, options.deadline_ns, options.probation_ns, is_canary});
         (void)ask(expected, [&] { return registry_->load(is_wrong ? spoiled : files_[index(patch)], {}, options); });
+    }
+
+    CanaryPolicy some_canary() {
+        constexpr std::array<u8, 4> kShares = {1, 25, 50, 100};
+        CanaryPolicy policy;
+        policy.kind = static_cast<CanaryPolicy::Kind>(1 + random_.below(3));
+        policy.percent = kShares[random_.below(kShares.size())];
+        policy.pattern.assign(random_.percent(70) ? "web-*" : "?o*-?");
+        return policy;
+    }
+
+    void promote(int patch) {
+        Wish wish;
+        wish.promotion = true;
+        wish.deadline = some_deadline();
+        model_.wish(wish);
+        if (ask(model_.expect_promote(patch), [&] { return registry_->promote(name(patch), wish.deadline); }))
+            ++count(Happening::canary_promoted);
+    }
+
+    void abort(int patch) {
+        const ModelChange change = *model_.change();
+        bool expected = change.is_limited() && patch == change.after;
+        bool done = registry_->abort_canary(name(patch), "simulated");
+        if (!good()) return;
+        if (done != expected) return violate("a canary is aborted that can't be, or one isn't");
+        if (done != (model_.change()->turns != change.turns)) return violate("an aborted canary hasn't turned");
+        if (done) note_turn();
     }
 
     void unregister(int patch) {
@@ -217,6 +255,7 @@ private:
         const ModelChange* change = model_.change();
         bool is_loading = change != nullptr && change->is_about(patch);
         u64 turns = change != nullptr ? change->turns : 0;
+        bool gives_way = change != nullptr && change->is_limited() && !is_loading && expected;
         if (expected && !is_loading) model_.set_due(model_.definition(patch).set);
         if (can_fail_ && random_.percent(20)) machine_.fail_after(1 + random_.below(6));
         machine_.forget_failure();
@@ -230,6 +269,12 @@ private:
             if (model_.change()->turns != turns + 1) return violate("a withdrawn load hasn't turned");
             ++count(Happening::withdrawn_load);
             return note_turn();
+        }
+        if (gives_way != (model_.change() != nullptr && model_.change()->turns != turns))
+            return violate("a canary doesn't give way to a rollback, or something else does");
+        if (gives_way) {
+            ++count(Happening::canary_gave_way);
+            note_turn();
         }
         check_due_rollback();
     }
@@ -275,6 +320,7 @@ private:
     void note_turn() {
         if (model_.change() == nullptr || model_.change()->turns == 0) return;
         ++count(Happening::turned);
+        if (model_.change()->canary) ++count(Happening::canary_turned);
         if (std::exchange(was_forced_, false)) ++count(Happening::turned_after_force);
     }
 
@@ -371,6 +417,7 @@ private:
         if (running == nullptr) return;
         const ModelChange change = *running;
         bool was_on_probation = model_.set(change.set).on_probation;
+        bool had_moved = look().share_has_moved;
         machine_.forget_failure();
         if (can_fail_ && random_.percent(8)) machine_.fail_after(1 + random_.below(5));
         machine_.worker_called();
@@ -382,13 +429,22 @@ private:
             if (!machine_.has_failed()) violate("call sites can't be settled");
             return;
         }
-        if (completed != Completion::done) return;
+        if (completed != Completion::done) return note_share(had_moved);
         note_end(change, was_on_probation);
         was_forced_ = false;
         if (model_.change() != nullptr) ++count(Happening::rolled_back_by_itself);
         check_due_rollback();
         if (has(Defect::dormant_lost) && model_.set(change.set).dormant != kNobody)
             (void)registry_->commit(name(model_.set(change.set).current)).has_value();
+    }
+
+    // The share of a canary has moved; its deadline is over.
+    void note_share(bool had_moved) {
+        if (had_moved || !look().share_has_moved) return;
+        if (!model_.change()->is_limited()) violate("a share has moved of something that isn't a canary");
+        model_.forget_deadline();
+        ++count(Happening::canary);
+        if (has(Defect::promoted_unasked)) (void)registry_->promote(name(model_.change()->after)).has_value();
     }
 
     void note_end(const ModelChange& change, bool was_on_probation) {
@@ -481,6 +537,7 @@ private:
 
     void end_something() {
         if (stopped_) return fault();
+        if (model_.change() != nullptr && model_.change()->is_limited()) return promote(model_.change()->after);
         if (model_.change() != nullptr) return complete();
         if (model_.is_rollback_due()) machine_.advance(kLongTime);
         ring();
@@ -502,6 +559,8 @@ private:
         count(Happening::forced_in_flight) += counts.forced_in_flight;
         count(Happening::forced_freed) += counts.forced_freed;
         count(Happening::without_sites) += counts.empty_changes;
+        count(Happening::born_across) += counts.across;
+        count(Happening::born_inherited) += counts.inherited;
         count(Happening::birth) += counts.births;
         count(Happening::death) += counts.deaths;
         count(Happening::fault_fatal) += counts.fatal_faults;

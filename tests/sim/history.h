@@ -56,7 +56,13 @@ enum class Happening : u8 {
     request_failed,   // an allocation or another call of the machine's was made to fail
     rollback_failed,  // one that was due
     stuck,
-    without_sites,  // transitions of no call site
+    canary,  // whose share has moved
+    canary_promoted,
+    canary_turned,    // each time
+    canary_gave_way,  // to a rollback that was due
+    born_across,      // on the other side than the creator's
+    born_inherited,   // on the creator's side, since it was inside
+    without_sites,    // transitions of no call site
     birth,
     death,
     thousands,  // histories of thousands of tasks
@@ -79,7 +85,7 @@ struct HistoryResult {
 };
 
 // The refusals that these histories must reach, when there are enough of them.
-std::array<patch::RefusalCode, 13> expected_refusals();
+std::array<patch::RefusalCode, 16> expected_refusals();
 
 HistoryResult run_history(SimImage& image, const HistoryOptions& options);
 

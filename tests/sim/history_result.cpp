@@ -35,6 +35,12 @@ std::string_view name_of(Happening happening) {
                                                                       "request_failed",
                                                                       "rollback_failed",
                                                                       "stuck",
+                                                                      "canary",
+                                                                      "canary_promoted",
+                                                                      "canary_turned",
+                                                                      "canary_gave_way",
+                                                                      "born_across",
+                                                                      "born_inherited",
                                                                       "without_sites",
                                                                       "birth",
                                                                       "death",
@@ -50,11 +56,11 @@ void HistoryResult::add(const HistoryResult& other) {
     histories += other.histories;
 }
 
-std::array<patch::RefusalCode, 13> expected_refusals() {
+std::array<patch::RefusalCode, 16> expected_refusals() {
     using enum patch::RefusalCode;
-    return {name_taken,        transition_running, on_probation,  rollback_due,  function_taken,
-            no_funcs,          no_memory,          site_mismatch, unknown_patch, already_leaving,
-            not_in_transition, not_on_probation,   wrong_position};
+    return {name_taken,     transition_running, on_probation,  rollback_due,    function_taken,    no_funcs,
+            no_memory,      site_mismatch,      unknown_patch, already_leaving, not_in_transition, not_on_probation,
+            wrong_position, canary_running,     not_a_canary,  canary_turned};
 }
 
 }  // namespace graft::sim

@@ -27,7 +27,7 @@ bool Model::is_rollback_due() const {
 // ---- requests -------------------------------------------------------------------------------------------------------
 
 Expected Model::expect_load(int patch, bool is_wrong) const {
-    if (is_changing_) return refused(RefusalCode::transition_running);
+    if (is_changing_) return refused_meanwhile();
     if (is_rollback_due()) return refused(RefusalCode::rollback_due);
     if (is_wrong) return refused(RefusalCode::wrong_position);
     if (is_named(patch)) return refused(RefusalCode::name_taken);
@@ -45,15 +45,19 @@ Expected Model::expect_load(int patch, bool is_wrong) const {
 Expected Model::expect_unregister(int patch) const {
     if (!is_registered(patch)) return refused(RefusalCode::unknown_patch);
     if (!is_changing_) return {Answer::starts};
-    if (!change_.is_about(patch)) return refused(RefusalCode::transition_running);
-    if (patch == change_.loser()) return refused(RefusalCode::already_leaving);
-    if (change_.kind == ChangeKind::rollback && patch == change_.after) return refused(RefusalCode::transition_running);
+    if (!change_.is_about(patch)) return refused_meanwhile();
+    if (patch == change_.loser())
+        return refused(change_.is_limited() ? RefusalCode::canary_running : RefusalCode::already_leaving);
+    bool comes_back =
+        change_.kind == ChangeKind::rollback ? patch == change_.after : change_.canary && patch == change_.before;
+    if (comes_back) return refused(RefusalCode::transition_running);
     return {Answer::turns};
 }
 
 Expected Model::expect_reverse(int patch) const {
     if (!is_registered(patch)) return refused(RefusalCode::unknown_patch);
     if (!is_changing_ || !change_.is_about(patch)) return refused(RefusalCode::not_in_transition);
+    if (change_.canary && !change_.forward && is_rollback_due()) return refused(RefusalCode::rollback_due);
     return {Answer::turns};
 }
 
@@ -61,7 +65,7 @@ Expected Model::expect_rollback(int patch) const {
     if (!is_registered(patch)) return refused(RefusalCode::unknown_patch);
     const ModelSet& set = sets_[definition(patch).set];
     if (!set.on_probation || set.current != patch) return refused(RefusalCode::not_on_probation);
-    if (is_changing_) return refused(RefusalCode::transition_running);
+    if (is_changing_) return refused_meanwhile();
     return {Answer::starts};
 }
 
@@ -78,6 +82,14 @@ Expected Model::expect_force(int patch) const {
     if (!is_registered(patch)) return refused(RefusalCode::unknown_patch);
     if (!is_changing_ || !change_.is_about(patch)) return refused(RefusalCode::not_in_transition);
     return {Answer::forces};
+}
+
+Expected Model::expect_promote(int patch) const {
+    if (!is_registered(patch)) return refused(RefusalCode::unknown_patch);
+    bool is_one = is_changing_ && change_.canary && patch == change_.after;
+    if (!is_one) return refused(RefusalCode::not_a_canary);
+    if (!change_.forward) return refused(RefusalCode::canary_turned);
+    return {Answer::promotes};
 }
 
 bool Model::expect_withdraw(int patch) const {
@@ -140,6 +152,7 @@ void Model::begin(const ModelChange& change, u64 now) {
     is_changing_ = true;
     if (wish_.is_one && wish_.deadline != 0) change_.deadline_at = now + wish_.deadline;
     probation_ = wish_.is_one ? wish_.probation : 0;
+    change_.canary = wish_.is_one && wish_.canary;
     if (change.kind == ChangeKind::load) named_ |= bit(change.after);
     if (change.kind == ChangeKind::rollback) sets_[change.set].rollback_due = false;
     if (change.after != kNobody) entered_[static_cast<usize>(change.after)] = ++last_entered_;
@@ -156,6 +169,13 @@ void Model::begin(const ModelChange& change, u64 now) {
 void Model::turn() {
     change_.forward = !change_.forward;
     ++change_.turns;
+}
+
+bool Model::promote(u64 now) {
+    if (!wish_.promotion || !change_.is_limited()) return false;
+    change_.canary = false;
+    change_.deadline_at = wish_.deadline != 0 ? now + wish_.deadline : 0;
+    return true;
 }
 
 void Model::end(u64 now) {
@@ -179,7 +199,12 @@ void Model::freed(int patch) {
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
 
-std::string Model::judge(Episode& episode, usize function, int went_to) const {
+std::string Model::judge_birth(const Episode& creator, bool is_after) const {
+    if (creator.depth == 0 || creator.side == Episode::Side::open) return {};
+    return (creator.side == Episode::Side::after) == is_after ? "" : "born inside an episode and on its other side";
+}
+
+std::string Model::judge(Episode& episode, usize function, int went_to, bool is_outsider) const {
     auto wrong = [&](const char* what) {
         auto name = [&](int patch) { return patch == kNobody ? "the original" : definition(patch).name; };
         return std::string(what) + ": f" + std::to_string(function) + " went to " + name(went_to);
@@ -190,6 +215,8 @@ std::string Model::judge(Episode& episode, usize function, int went_to) const {
         if (went_to != before && went_to != after) return wrong("neither the version before nor the one after");
         if (before == after) return {};
         auto side = went_to == before ? Episode::Side::before : Episode::Side::after;
+        if (change_.is_limited() && is_outsider && side == Episode::Side::after)
+            return wrong("outside the canary's share, and new");
         if (episode.in_flight) {
             episode.in_flight = false;
             return {};

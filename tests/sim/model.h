@@ -8,6 +8,9 @@
 // that was put out of force by force, until it has left them all. Within an episode all calls go to the version before,
 // or all to the version after (design rule 1); who was inside at the beginning goes on with the one before. Only force
 // breaks that: from then on, whoever it moved goes to the version that it was moved to.
+//
+// While a canary is limited, calls of tasks outside its share go to the version before, and who is born inside an
+// episode sees what its creator sees.
 #pragma once
 
 #include <array>
@@ -59,6 +62,10 @@ struct ModelChange {
     u64 deadline_at = 0;
     u64 turns = 0;
 
+    bool canary = false;  // until it is promoted
+
+    // Only the canary's share may see the version after it.
+    bool is_limited() const { return canary && forward; }
     int subject() const { return kind == ChangeKind::load ? after : before; }
     int winner() const { return forward ? after : before; }
     int loser() const { return forward ? before : after; }
@@ -81,9 +88,11 @@ struct Wish {
     int patch = kNobody;  // load
     u64 deadline = 0;
     u64 probation = 0;
+    bool canary = false;     // load
+    bool promotion = false;  // of the canary that runs, and nothing else
 };
 
-enum class Answer : u8 { refused, starts, turns, ends_probation, forces };
+enum class Answer : u8 { refused, starts, turns, ends_probation, forces, promotes };
 
 struct Expected {
     Answer answer = Answer::refused;
@@ -109,6 +118,7 @@ public:
     Expected expect_rollback(int patch) const;
     Expected expect_commit(int patch) const;
     Expected expect_force(int patch) const;
+    Expected expect_promote(int patch) const;
     bool expect_withdraw(int patch) const;
     // Are faults in its code contained?
     bool is_covered(int patch) const;
@@ -122,6 +132,8 @@ public:
     bool next_change(ModelChange& change) const;
     void begin(const ModelChange& change, u64 now);
     void turn();
+    // False: nobody has asked for it.
+    bool promote(u64 now);
     void force() { change_.forced[change_.forward ? 1 : 0] = true; }
     void end(u64 now);
     // The memory of the patch is free again.
@@ -143,10 +155,18 @@ public:
         return is_changing_ && patch != kNobody && sim::has(code_, static_cast<usize>(patch));
     }
     // A call of `function` went to the code of patch `went_to`. Empty: as it must be.
-    std::string judge(Episode& episode, usize function, int went_to) const;
+    // `is_outsider`: the task doesn't belong to the share of the canary that runs.
+    std::string judge(Episode& episode, usize function, int went_to, bool is_outsider) const;
+    // A task was born, while a canary is limited to its share, on this side. Empty: as it may be.
+    std::string judge_birth(const Episode& creator, bool is_after) const;
 
 private:
     static Expected refused(patch::RefusalCode code) { return {Answer::refused, code}; }
+    // Another change runs.
+    Expected refused_meanwhile() const {
+        return refused(change_.is_limited() ? patch::RefusalCode::canary_running
+                                            : patch::RefusalCode::transition_running);
+    }
     static constexpr bool has(u64 bits, usize bit) { return ((bits >> bit) & 1) != 0; }
     Functions replaced(int patch) const { return patch == kNobody ? 0 : definition(patch).replaced; }
     Functions claims(int patch) const { return patch == kNobody ? 0 : definition(patch).claims(); }

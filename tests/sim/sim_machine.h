@@ -51,6 +51,10 @@ struct SimTask {
     bool marked = false;                                  // to be examined when it next stops running
     bool newborn = true;
     bool overlooked = false;  // only a defect sets it
+    std::string name;
+    bool is_own = false;     // of Graft itself
+    bool is_chosen = false;  // belongs to the share of the canary that runs
+    bool strays = false;     // only a defect sets it
     Episode episode;
 };
 
@@ -69,6 +73,8 @@ struct SimCounts {
     u64 forced_freed = 0;      // patches that were put out of force by force
     u64 empty_changes = 0;     // of no call site
     u64 fatal_faults = 0;      // that aren't contained: they don't happen
+    u64 across = 0;            // born on the other side than their creator's
+    u64 inherited = 0;         // born on their creator's side, since that was inside
 };
 
 struct SimOptions {
@@ -118,6 +124,10 @@ public:
     void drain(const patch::Trampolines& trampolines) override;
     void synchronise() override;
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
+    void begin_canary(const patch::Examiner& examiner, patch::Universe target,
+                      const patch::CanaryPolicy& policy) override;
+    void promote_canary() override;
+    patch::ShareCount share() const override;
     void turn_transition(patch::Universe target) override;
     void end_transition() override;
     void sweep() override;
@@ -143,7 +153,7 @@ private:
     void event();
 
     // tasks and processors (sim_tasks.cpp)
-    SimTask& start_task(patch::Universe state);
+    SimTask& start_task(const SimTask* creator);
     void end_task(SimTask& task);
     void stop(SimTask& task, SimTask::Run run);
     std::optional<SimFault> fault_of(SimTask& task);
@@ -164,9 +174,16 @@ private:
     VirtAddr helper_of(VirtAddr patch_text) const;
     VirtAddr seen_site(usize processor, VirtAddr entry) const;
 
+    // canaries (sim_canary.cpp)
+    patch::Universe goal_of(const SimTask& task) const;
+    bool is_in_place(const SimTask& task) const { return task.state == goal_of(task); }
+    bool chooses(const SimTask& newborn, const SimTask& creator);
+    void assign_newborn(SimTask& newborn, const SimTask& creator);
+    void count_unmoved();
+
     // moving (sim_moves.cpp)
     void consider(SimTask& task, patch::MoveCause cause);
-    patch::Verdict examine(const patch::Examiner& examiner, SimTask& task, bool unreliable) const;
+    patch::Verdict examine(const patch::Examiner& examiner, const SimTask& task, bool unreliable) const;
     void move(SimTask& task, patch::MoveCause cause);
     void hook_fired(SimTask& task);
     bool hides(const SimFrame& frame) const;
@@ -191,6 +208,8 @@ private:
     std::vector<Pointer> pointers_;
     patch::Universe settled_ = patch::Universe::zero;
     patch::Universe began_at_ = patch::Universe::zero;  // the transition that runs
+    bool limited_ = false;                              // it is a canary
+    patch::Universe new_side_ = patch::Universe::zero;  // of the canary
     bool search_due_ = false;
     u64 next_task_ = 1;
     u64 to_move_ = 0;

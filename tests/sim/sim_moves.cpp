@@ -274,12 +274,11 @@ void SimMachine::begin_transition(const Examiner& examiner, Universe target) {
     if (trampolines_.empty()) ++counts_.empty_changes;
     model_.begin(change, clock());
     begin_episodes();
-    to_move_ = 0;
     for (auto& task : tasks_) {
         task->overlooked = false;
         if (task->state == target) violation("a task is on the other side before the transition");
-        ++to_move_;
     }
+    count_unmoved();
     run_meanwhile();
 }
 
@@ -287,9 +286,9 @@ void SimMachine::turn_transition(Universe target) {
     run_meanwhile();
     StillMachine::turn_transition(target);
     model_.turn();
-    to_move_ = 0;
+    if (has(Defect::share_lost_on_turn)) limited_ = false;
+    count_unmoved();
     for (auto& task : tasks_) {
-        if (task->state != target) ++to_move_;
         if (has(Defect::hook_lost_on_turn) && task->hook) {
             task->hook.reset();
             task->overlooked = true;
@@ -307,6 +306,7 @@ void SimMachine::end_transition() {
             violation("a transition ends before task " + std::to_string(task->id) + " has moved");
     }
     settled_ = target_;
+    limited_ = false;
     if (model_.change() == nullptr) return violation("a transition ends that the model doesn't know");
     bool leads_forward = model_.change()->forward;
     model_.end(clock());
@@ -333,13 +333,13 @@ void SimMachine::sweep() {
     check_worker();
 }
 
-Verdict SimMachine::examine(const Examiner& examiner, SimTask& task, bool unreliable) const {
+Verdict SimMachine::examine(const Examiner& examiner, const SimTask& task, bool unreliable) const {
     WalkedStack stack(*this, task, unreliable);
     return examiner.examine(stack);
 }
 
 void SimMachine::consider(SimTask& task, MoveCause cause) {
-    if (task.state == target_) {
+    if (is_in_place(task)) {
         if (!has(Defect::hook_forgotten)) task.hook.reset();
         return;
     }
@@ -349,7 +349,7 @@ void SimMachine::consider(SimTask& task, MoveCause cause) {
     u64 id = task.id;
     if (has(Defect::stale_verdict)) {
         run(300);
-        if (!by_id_.contains(id) || examiner_ == nullptr || task.state == target_) return;
+        if (!by_id_.contains(id) || examiner_ == nullptr || is_in_place(task)) return;
     }
     if (verdict.kind == Verdict::Kind::unreliable && has(Defect::unreliable_is_clear))
         verdict.kind = Verdict::Kind::clear;
@@ -386,7 +386,7 @@ void SimMachine::hook_fired(SimTask& task) {
     }
     if (examiner_ == nullptr) return;
     if (has(Defect::hook_on_top)) return move(task, MoveCause::hook);
-    if (task.state != target_) consider(task, MoveCause::hook);
+    if (!is_in_place(task)) consider(task, MoveCause::hook);
 }
 
 void SimMachine::check_worker() {
@@ -405,7 +405,7 @@ void SimMachine::force_moves() {
         for (u64 id : task_ids()) {
             if (random_.percent(20)) run_meanwhile();
             auto found = by_id_.find(id);
-            if (found == by_id_.end() || found->second->state == target_) continue;
+            if (found == by_id_.end() || is_in_place(*found->second)) continue;
             if (left != 0) {
                 --left;
                 found->second->overlooked = true;
@@ -433,7 +433,7 @@ void SimMachine::force_move(SimTask& task) {
 void SimMachine::visit_holders(HolderSink& sink) {
     run_meanwhile();
     for (auto& task : tasks_) {
-        if (task->state != target_) sink.holder({task->id, "task", "function"});
+        if (!is_in_place(*task)) sink.holder({task->id, "task", "function"});
     }
 }
 

@@ -19,24 +19,26 @@ SimMachine::SimMachine(SimImage& image, Model& model, Random& random, const SimO
       options_(options),
       current_(options.processors),
       stale_(options.processors) {
-    for (usize i = 0; i < options.tasks; ++i) start_task(Universe::zero);
+    for (usize i = 0; i < options.tasks; ++i) start_task(nullptr);
 }
 
-SimTask& SimMachine::start_task(Universe state) {
+SimTask& SimMachine::start_task(const SimTask* creator) {
     auto task = std::make_unique<SimTask>();
     task->id = next_task_++;
-    task->state = state;
+    task->name = (task->id % 3 == 0 ? "web-" : "job-") + std::to_string(task->id);
+    task->is_own = task->id % 7 == 5;
+    if (creator != nullptr) assign_newborn(*task, *creator);
     ++counts_.births;
     by_id_[task->id] = task.get();
     tasks_.push_back(std::move(task));
-    if (examiner_ != nullptr && state != target_) ++to_move_;
+    if (examiner_ != nullptr && !is_in_place(*tasks_.back())) ++to_move_;
     return *tasks_.back();
 }
 
 void SimMachine::end_task(SimTask& task) {
     ++counts_.deaths;
     if (task.run == SimTask::Run::running) current_[task.processor] = nullptr;
-    if (examiner_ != nullptr && task.state != target_) {
+    if (examiner_ != nullptr && !is_in_place(task)) {
         ++moves_[static_cast<usize>(MoveCause::exit)];
         ++all_moves_[static_cast<usize>(MoveCause::exit)];
         if (!has(Defect::exit_still_counts)) --to_move_;
@@ -172,7 +174,7 @@ void SimMachine::fire_pointer(SimTask& task) {
 void SimMachine::step(SimTask& task) {
     if (task.newborn) {
         task.newborn = false;
-        if (examiner_ != nullptr && task.state != target_) consider(task, MoveCause::birth);
+        if (examiner_ != nullptr && !is_in_place(task)) consider(task, MoveCause::birth);
         return;
     }
     if (task.stack.empty()) return step_outside(task);
@@ -200,7 +202,7 @@ void SimMachine::step_outside(SimTask& task) {
     if (random_.percent(3) && tasks_.size() > options_.fewest_tasks && !keep_tasks_) return end_task(task);
     if (random_.percent(5)) return stop(task, SimTask::Run::blocked);
     if (random_.percent(3) && tasks_.size() < options_.most_tasks && !keep_tasks_) {
-        start_task(task.state);
+        start_task(&task);
         return;
     }
     call(task, random_.below(image_.ordinary_count()));
@@ -228,7 +230,7 @@ void SimMachine::land(SimTask& task, SimFrame& frame, VirtAddr target) {
     bool is_original = target == image_.function(function).entry() + kCallSiteSize;
     int patch = is_original ? kNobody : patch_at(target);
     if (!is_original && patch == kNobody) return violation("a call arrives in freed code");
-    auto wrong = model_.judge(task.episode, function, patch);
+    auto wrong = model_.judge(task.episode, function, patch, !task.is_chosen);
     if (!wrong.empty()) return violation(wrong + ", task " + std::to_string(task.id));
     frame.at = SimFrame::At::body;
     frame.code = is_original ? image_.function(function).entry() : target;
@@ -260,8 +262,7 @@ void SimMachine::step_body(SimTask& task) {
     }
     if (what < 65) return stop(task, SimTask::Run::blocked);
     if (what < 67 && tasks_.size() < options_.most_tasks && !keep_tasks_) {
-        Universe state = has(Defect::birth_wrong_state) ? other(task.state) : task.state;
-        start_task(state).newborn = !has(Defect::birth_wrong_state);
+        start_task(&task).newborn = !has(Defect::birth_wrong_state);
         return;
     }
     if (what < 72) {

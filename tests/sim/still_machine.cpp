@@ -242,6 +242,7 @@ bool StillMachine::is_live_text(VirtAddr address) const {
 // ---- dispatch -------------------------------------------------------------------------------------------------------
 
 MachineResult<Trampolines> StillMachine::make_trampolines(std::span<const Dispatch> dispatches) {
+    made_dispatches.assign(dispatches.begin(), dispatches.end());
     if (fails()) return graft::fail(MachineError{.what = "no trampolines"});
     Trampolines made;
     made.slot_size = kSlotSize;
@@ -293,6 +294,17 @@ void StillMachine::begin_transition(const Examiner& examiner, Universe target) {
     moves_ = {};
 }
 
+void StillMachine::begin_canary(const Examiner& examiner, Universe target, const CanaryPolicy& policy) {
+    if (!policy) violation("a canary without a share begins");
+    canary = policy;
+    StillMachine::begin_transition(examiner, target);
+}
+
+void StillMachine::promote_canary() {
+    if (examiner_ == nullptr || !canary) violation("no canary is promoted");
+    canary = {};
+}
+
 void StillMachine::turn_transition(Universe target) {
     if (examiner_ == nullptr || target == target_) violation("no transition turns");
     target_ = target;
@@ -302,6 +314,7 @@ void StillMachine::end_transition() {
     if (examiner_ == nullptr) violation("no transition ends");
     examiner_ = nullptr;
     nudge_period_ns = 0;
+    canary = {};
 }
 
 SearchReport StillMachine::find_references(std::span<const AddressRange> ranges, ReferenceSink& sink) {

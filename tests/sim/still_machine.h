@@ -67,6 +67,10 @@ public:
     void drain(const patch::Trampolines&) override {}
     void synchronise() override {}
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
+    void begin_canary(const patch::Examiner& examiner, patch::Universe target,
+                      const patch::CanaryPolicy& policy) override;
+    void promote_canary() override;
+    patch::ShareCount share() const override { return share_count; }
     void turn_transition(patch::Universe target) override;
     void end_transition() override;
     void sweep() override {}
@@ -109,6 +113,9 @@ public:
     std::vector<u64> unmoved;  // ids of tasks that a transition waits for
     u64 alarm_ns = patch::kNoAlarm;
     u64 nudge_period_ns = 0;  // of the running transition
+    patch::ShareCount share_count;
+    std::vector<patch::Dispatch> made_dispatches;  // of the last trampolines
+    patch::CanaryPolicy canary;                    // of the running transition, until it is promoted
     std::vector<formats::TrustedKey> keys;
     bool unsigned_accepted = true;             // from everywhere
     std::vector<patch::Reference> references;  // what find_references() finds

@@ -95,6 +95,14 @@ inline RefusalResult<void> load_simple(Fixture& at, const std::string& name, con
     return at.registry.load(builder.build(), {}, {});
 }
 
+inline RefusalResult<void> load_canary(Fixture& at) {
+    PatchBuilder builder(at.image, "fix");
+    builder.replace("f0");
+    CanaryPolicy policy;
+    policy.kind = CanaryPolicy::Kind::births;
+    return at.registry.load(builder.build(), {}, {.canary = policy});
+}
+
 inline void must(RefusalResult<void> result) {
     ASSERT_TRUE(result.has_value());
 }

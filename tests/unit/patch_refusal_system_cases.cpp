@@ -164,6 +164,19 @@ void add_other_cases(std::vector<Case>& cases) {
                          must(load_simple(at, "fix", "f0"));
                          return load_simple(at, "fix-2", "f1");
                      }});
+    cases.push_back({RefusalCode::canary_running, "load", [](Fixture& at) {
+                         must(load_canary(at));
+                         return load_simple(at, "fix-2", "f1");
+                     }});
+    cases.push_back({RefusalCode::not_a_canary, "promote", [](Fixture& at) {
+                         must(load_simple(at, "fix", "f0"));
+                         return at.registry.promote("fix");
+                     }});
+    cases.push_back({RefusalCode::canary_turned, "promote", [](Fixture& at) {
+                         must(load_canary(at));
+                         must(at.registry.reverse("fix"));
+                         return at.registry.promote("fix");
+                     }});
     cases.push_back({RefusalCode::no_memory, "none", [](Fixture& at) {
                          PatchBuilder builder(at.image, "fix");
                          builder.replace("f0");
