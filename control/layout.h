@@ -66,6 +66,8 @@ enum class PatchAttribute : u16 {
     states,
     nudge,
     faults,
+    canary,
+    promote,
 };
 
 struct Node {
@@ -134,6 +136,8 @@ inline constexpr Entry kPatchEntries[] = {
     {"states", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::states), false, kReadOnly},
     {"nudge", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::nudge), false, kWriteOnly},
     {"faults", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::faults), false, kReadOnly},
+    {"canary", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::canary), false, kReadOnly},
+    {"promote", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::promote), false, kWriteOnly},
     {"functions", NodeKind::functions, 0, true, kFolder},
 };
 

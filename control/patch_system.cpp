@@ -69,6 +69,8 @@ ErrorNumber number_of(RefusalCode code) {
         case RefusalCode::too_many_patches:
             return ErrorNumber::no_memory;
         case RefusalCode::transition_running:
+        case RefusalCode::canary_running:
+        case RefusalCode::canary_turned:
         case RefusalCode::callback_running:
         case RefusalCode::function_taken:
         case RefusalCode::state_taken:
@@ -196,6 +198,7 @@ ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const Loa
                                .allow_downgrade = request.allow_downgrade,
                                .probation_ns = request.probation_ns,
                                .deadline_ns = request.deadline_ns,
+                               .canary = request.canary,
                                .nudge_period_ns = request.nudge_period_ns};
     auto result = registry_.load(file, request.name, options, &ticket);
     if (!result) return refuse_as(request.name, result.error());
@@ -222,6 +225,10 @@ ControlResult<void> PatchSystem::unregister(u64 patch, u64 deadline_ns) {
 ControlResult<void> PatchSystem::rollback(u64 patch, u64 deadline_ns) {
     return ask(patch,
                [&](std::string_view name, u64* ticket) { return registry_.rollback(name, deadline_ns, ticket); });
+}
+
+ControlResult<void> PatchSystem::promote(u64 patch, u64 deadline_ns) {
+    return ask(patch, [&](std::string_view name, u64*) { return registry_.promote(name, deadline_ns); });
 }
 
 ControlResult<void> PatchSystem::reverse(u64 patch) {

@@ -24,6 +24,7 @@ public:
     ControlResult<void> load(std::span<const std::byte> file, const LoadRequest& request) override;
     ControlResult<void> unregister(u64 patch, u64 deadline_ns) override;
     ControlResult<void> rollback(u64 patch, u64 deadline_ns) override;
+    ControlResult<void> promote(u64 patch, u64 deadline_ns) override;
     ControlResult<void> reverse(u64 patch) override;
     ControlResult<void> commit(u64 patch) override;
     ControlResult<void> force(u64 patch) override;

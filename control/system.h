@@ -18,6 +18,7 @@
 #include "base/types.h"
 #include "control/buffer.h"
 #include "control/error.h"
+#include "patch/canary.h"
 #include "patch/views.h"
 
 namespace graft::control {
@@ -37,8 +38,9 @@ struct LoadRequest {
     std::string_view name;  // the patch's name
     bool allow_endless = false;
     bool allow_downgrade = false;
-    u64 probation_ns = 0;     // 0: none
-    u64 deadline_ns = 0;      // 0: none
+    u64 probation_ns = 0;  // 0: none
+    u64 deadline_ns = 0;   // 0: none
+    patch::CanaryPolicy canary;
     u64 nudge_period_ns = 0;  // 0: nobody is nudged by itself
     patch::Source source = patch::Source::network;
 };
@@ -81,6 +83,7 @@ public:
     // A deadline of 0: none.
     virtual ControlResult<void> unregister(u64 patch, u64 deadline_ns) = 0;
     virtual ControlResult<void> rollback(u64 patch, u64 deadline_ns) = 0;
+    virtual ControlResult<void> promote(u64 patch, u64 deadline_ns) = 0;
     virtual ControlResult<void> reverse(u64 patch) = 0;
     virtual ControlResult<void> commit(u64 patch) = 0;
     virtual ControlResult<void> force(u64 patch) = 0;

@@ -26,6 +26,20 @@ std::unexpected<ControlError> refuse_value(std::string_view name, std::string_vi
     return refuse(ErrorNumber::invalid, name, " can't be set to '", text, "', only to ", allowed);
 }
 
+// Share, tasks of it that have moved, that belong to it, that it is taken of, what the canary is doing, and its age in
+// seconds; nothing when there is none.
+void append_canary(GrowingText& out, const patch::CanaryView& canary) {
+    if (!canary.policy) return;
+    Text<128> share;
+    render(canary.policy, share);
+    std::string_view stage = "moving";
+    if (canary.has_moved) stage = "held";
+    if (canary.promoted) stage = "promoted";
+    if (canary.turned) stage = "reversed";
+    out.append(share.view(), '\t', canary.share.moved, '\t', canary.share.chosen, '\t', canary.share.total, '\t', stage,
+               '\t', canary.age_ns / kSecond);
+}
+
 std::string_view name_of(patch::Reference::Kind kind) {
     switch (kind) {
         case patch::Reference::Kind::data:
@@ -69,6 +83,9 @@ ControlResult<void> ControlTree::write_value(Node node, std::string_view text) {
         case PatchAttribute::rollback:
             if (auto deadline = deadline_of(text)) return system_.rollback(node.id, *deadline);
             return refuse_value("rollback", text, kOneOrDeadline);
+        case PatchAttribute::promote:
+            if (auto deadline = deadline_of(text)) return system_.promote(node.id, *deadline);
+            return refuse_value("promote", text, kOneOrDeadline);
         case PatchAttribute::commit:
             if (text != "1") return refuse_value("commit", text, "1");
             return system_.commit(node.id);
@@ -213,7 +230,11 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                 case PatchAttribute::faults:
                     out.append(patch.faults);
                     break;
+                case PatchAttribute::canary:
+                    append_canary(out, patch.canary);
+                    break;
                 case PatchAttribute::unregister:
+                case PatchAttribute::promote:
                 case PatchAttribute::force:
                 case PatchAttribute::commit:
                 case PatchAttribute::rollback:

@@ -1,5 +1,6 @@
 #include "control/uploads.h"
 
+#include "control/canary_policy.h"
 #include "control/duration.h"
 
 namespace graft::control {
@@ -67,6 +68,11 @@ bool set_option(std::string_view key, std::string_view value, LoadRequest& reque
         auto duration = parse_duration(value);
         if (duration) *duration_ns = *duration;
         return duration.has_value();
+    }
+    if (key == "canary") {
+        auto policy = parse_canary_policy(value);
+        if (policy) request.canary = *policy;
+        return policy.has_value();
     }
     bool* option = key == "allow_endless"     ? &request.allow_endless
                    : key == "allow_downgrade" ? &request.allow_downgrade

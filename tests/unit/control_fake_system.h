@@ -180,6 +180,10 @@ public:
         last_deadline_ns = deadline_ns;
         return note_request(id, "rolled back ");
     }
+    ControlResult<void> promote(u64 id, u64 deadline_ns) override {
+        last_deadline_ns = deadline_ns;
+        return note_request(id, "promoted ");
+    }
     ControlResult<void> commit(u64 id) override { return note_request(id, "committed "); }
     ControlResult<void> force(u64 id) override { return note_request(id, "forced "); }
     void search_lingering() override { history.emplace_back("searched"); }

@@ -112,6 +112,58 @@ TEST_F(PatchSystemTest, ASuccessorOnProbationIsRolledBackAndCommitted) {
     EXPECT_EQ(client.cat("livepatch/fix-3/probation"), "0\n");
 }
 
+TEST_F(PatchSystemTest, ACanaryIsHeldAndPromoted) {
+    ASSERT_EQ(upload("fix.opt", "canary=tasks=web-*\n"), "");
+    machine.share_count = {.total = 12, .chosen = 3, .moved = 1};
+    machine.unmoved = {7, 8};
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    EXPECT_EQ(client.cat("livepatch/fix/canary"), "tasks=web-*\t1\t3\t12\tmoving\t0\n");
+    machine.share_count.moved = 3;
+    machine.unmoved.clear();
+    (void)registry->complete();
+    machine.advance(62'000'000'000);
+    EXPECT_EQ(client.cat("livepatch/fix/canary"), "tasks=web-*\t3\t3\t12\theld\t62\n");
+    EXPECT_EQ(upload("other.klp", file("other", {"f1"})),
+              "other: a canary is to be promoted or reversed first (fix), 62 s old");
+    for (const char* value : {"0", "1 deadline=", "2"})
+        EXPECT_NE(client.write_value("livepatch/fix/promote", value), "") << value;
+    machine.unmoved = {9};
+    EXPECT_EQ(client.write_value("livepatch/fix/promote", "1 deadline=5s"), "");
+    EXPECT_EQ(client.cat("livepatch/fix/canary"), "tasks=web-*\t3\t3\t12\tpromoted\t62\n");
+    EXPECT_NE(registry->transition()->deadline_ns, 0u);
+    machine.unmoved.clear();
+    (void)registry->complete();
+    EXPECT_EQ(client.cat("livepatch/fix/canary"), "\n");
+    EXPECT_EQ(client.write_value("livepatch/fix/promote", "1"), "fix: fix: the patch isn't a canary");
+}
+
+TEST_F(PatchSystemTest, ACanaryIsReversed) {
+    ASSERT_EQ(upload("fix.opt", "canary=10%\n"), "");
+    ASSERT_EQ(upload("fix.klp", file("fix", {"f0"})), "");
+    EXPECT_EQ(client.write_value("livepatch/fix/transition", "0"), "");
+    EXPECT_EQ(client.cat("livepatch/fix/canary"), "10%\t0\t0\t0\treversed\t0\n");
+    EXPECT_EQ(client.write_value("livepatch/fix/promote", "1"), "fix: fix: the canary is being taken back");
+    EXPECT_EQ(registry->complete(), patch::Completion::done);
+    EXPECT_EQ(client.list("livepatch"), std::vector<std::string>{});
+}
+
+TEST_F(PatchSystemTest, BadSharesAreRefused) {
+    std::string long_pattern(65, 'x');
+    for (const std::string& share : {std::string(), std::string("0%"), std::string("101%"), std::string("10"),
+                                     std::string("%"), std::string("1.5%"), std::string("-1%"), std::string("newer"),
+                                     std::string("tasks="), "tasks=" + long_pattern, std::string("tasks=\x01")}) {
+        ASSERT_EQ(upload("fix.opt", "canary=" + share + "\n"), "");
+        EXPECT_NE(upload("fix.klp", file("fix", {"f0"})), "") << share;
+    }
+    for (const char* share : {"1%", "100%", "new", "tasks=?", "none"}) {
+        ASSERT_EQ(upload("fix.opt", "canary=" + std::string(share) + "\n"), "");
+        EXPECT_EQ(upload("fix.klp", file("fix", {"f0"})), "") << share;
+        EXPECT_EQ(static_cast<bool>(machine.canary), std::string_view(share) != "none") << share;
+        EXPECT_EQ(client.write_value("livepatch/fix/unregister", "1"), "");
+        EXPECT_EQ(registry->complete(), patch::Completion::done);
+    }
+}
+
 TEST_F(PatchSystemTest, BadDurationsAndValuesAreRefused) {
     for (const char* value : {"", "1", "s", "0s", "1.5s", "1 s", "-1s", "366000h", "99999999999999999999s", "1d"}) {
         ASSERT_EQ(upload("fix.opt", "deadline=" + std::string(value) + "\n"), "");

@@ -51,6 +51,8 @@ Outcome<void> show_blocking(NinepClient& client, const std::string& patch, Statu
 bool is_as_wanted(Wanted wanted, const std::string& event) {
     switch (wanted) {
         case Wanted::loaded:
+            return event == "loaded" || event == "canary";
+        case Wanted::promoted:
             return event == "loaded";
         case Wanted::unloaded:
             return event == "unloaded";
@@ -64,7 +66,9 @@ bool is_as_wanted(Wanted wanted, const std::string& event) {
     return true;
 }
 
-bool is_end(const HistoryRecord& record) {
+// Of a canary, that its share has moved is the end for whoever waits for it to come into force.
+bool is_end(const HistoryRecord& record, Wanted wanted) {
+    if (record.event == "canary") return wanted == Wanted::loaded || wanted == Wanted::any;
     return record.event == "loaded" || record.event == "unloaded" || record.event == "rolled-back";
 }
 
@@ -113,7 +117,7 @@ private:
             narrator_.record(record);
             note(record);
             if (record.event == "stuck") return refused(fmt::format("{}: {}", patch_, printable(record.sentence())));
-            if (is_end(record)) return judge(record);
+            if (is_end(record, wanted_)) return judge(record);
         }
     }
 
@@ -122,6 +126,7 @@ private:
             is_expired_ = true;
             back_by_ = now_ns() + kWayBackNs;
         }
+        if (record.event == "aborted" || record.event == "withdrawn") reason_ = record.field("reason");
         if (record.event != "held") return;
         held_by_ += fmt::format("{}task {} ({}) in {}", held_by_.empty() ? "" : ", ", record.field("task"),
                                 record.field("name"), record.field("function"));
@@ -131,7 +136,8 @@ private:
         bool as_wanted = is_as_wanted(wanted_, record.event);
         if (is_expired_ && (!as_wanted || wanted_ == Wanted::any)) return timed_out(expiry() + ", and is reversed");
         if (as_wanted) return {};
-        return refused(fmt::format("{}: the transition was reversed: now {}", patch_, record.event));
+        std::string why = reason_.empty() ? "" : fmt::format(" ({})", printable(reason_));
+        return refused(fmt::format("{}: the transition was reversed{}: now {}", patch_, why, record.event));
     }
 
     Outcome<void> way_back_held() {
@@ -154,6 +160,7 @@ private:
     bool is_expired_ = false;
     u64 back_by_ = 0;
     std::string held_by_;
+    std::string reason_;  // why the system itself has turned it
 };
 
 }  // namespace

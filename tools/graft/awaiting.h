@@ -13,12 +13,13 @@
 
 namespace graft::tool {
 
-enum class Wanted { loaded, unloaded, rolled_back, out_of_force, any };
+enum class Wanted { loaded, promoted, unloaded, rolled_back, out_of_force, any };
 
 // At the end of the history as it is now.
 Outcome<std::unique_ptr<Follower>> follow_history(NinepClient& client);
 
-// Tells what the history says about the patch until its transition has ended. Refused when it ended otherwise than
+// Tells what the history says about the patch until its transition has ended, or, for Wanted::loaded and any, the share
+// of a canary has moved. Refused when it ended otherwise than
 // wanted; timed out when its deadline turned it round, naming the tasks that held it, and what holds the way back if
 // that takes long.
 Outcome<void> await_outcome(NinepClient& client, Follower& history, const std::string& patch, Wanted wanted,

@@ -24,6 +24,10 @@ void write_patch(JsonWriter& json, const PatchState& patch) {
     json.field("description", patch.description).field("fixes", patch.fixes);
     json.field("built_from", patch.built_from).field("built_with", patch.built_with);
     json.field("signer", patch.signer).field("faults", patch.faults);
+    if (!patch.canary.is_one()) return;
+    json.key("canary").begin_object().field("share", patch.canary.share).field("moved", patch.canary.moved);
+    json.field("chosen", patch.canary.chosen).field("total", patch.canary.total);
+    json.field("stage", patch.canary.stage).field("age", patch.canary.age).end();
 }
 
 Outcome<void> list(const Globals& globals) {
@@ -186,6 +190,7 @@ void print_details(const PatchDetails& details) {
     for (const auto& [name, text] : kTexts) {
         if (!text.empty()) fmt::print("  {:<12} {}\n", name, printable(text));
     }
+    if (patch.canary.is_one()) fmt::print("  {:<12} {}\n", "canary", printable(patch.canary.sentence()));
     for (const FunctionState& function : details.functions)
         fmt::print("  {:<12} {}: {} -> {}\n", function.patched == "1" ? "patched" : "function",
                    printable(readable_name(function.name)), printable(code_text(function.old_code)),

@@ -1,4 +1,5 @@
 // load, plan, unload, rollback, commit, reverse, nudge, force, wait: what changes the set of patches.
+#include <charconv>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@ struct LoadRequest {
     std::string deadline = "30s";
     std::string probation = "none";
     std::string nudge_after = "none";
+    std::string canary = "none";
 };
 
 // As the guest takes it: a whole number with a unit, or "none".
@@ -54,7 +56,21 @@ std::string options_of(const LoadRequest& request) {
     if (request.deadline != "none") options += fmt::format("deadline={}\n", guest_duration(request.deadline));
     if (request.probation != "none") options += fmt::format("probation={}\n", guest_duration(request.probation));
     if (request.nudge_after != "none") options += fmt::format("nudge_after={}\n", guest_duration(request.nudge_after));
+    if (request.canary != "none") options += fmt::format("canary={}\n", request.canary);
     return options;
+}
+
+std::string check_canary(const std::string& text) {
+    constexpr usize kMaxPattern = 64;
+    bool is_word = text == "new" || text == "none";
+    bool is_pattern = text.starts_with("tasks=") && text.size() > 6 && text.size() <= 6 + kMaxPattern &&
+                      text.find('\n') == std::string::npos;
+    if (is_word || is_pattern) return {};
+    u32 percent = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+    bool is_share = error == std::errc() && std::string_view(end, text.data() + text.size()) == "%";
+    if (is_share && percent >= 1 && percent <= 100) return {};
+    return text + ": neither N% (1 to 100), tasks=PATTERN (at most 64 characters), new, nor none";
 }
 
 // As it was said, else as the patch calls itself, else as the file is called: what isn't a patch is sent all the same,
@@ -102,6 +118,13 @@ void define_load(CLI::App& app, CommandLine& line) {
     add_duration(*command, "--nudge-after", request->nudge_after,
                  "Have tasks that hold the transition in an interruptible wait return from it, after this time and "
                  "after each further such time; default: none");
+    command
+        ->add_option("--canary", request->canary,
+                     "Move only a share of the tasks, and hold the rest until `promote` or `reverse`: so many of "
+                     "hundred, those whose names match (* any characters, ? one), or those born from now on; returns "
+                     "when the share has moved. --deadline counts to that")
+        ->type_name("N%|tasks=PATTERN|new|none")
+        ->check(check_canary);
     command->callback(
         [&line, request] { line.action = [request](const Globals& globals) { return load(*request, globals); }; });
 }
@@ -226,6 +249,14 @@ Outcome<void> rollback(const SteerRequest& request, const Globals& globals) {
     return steer(*client, request, "rollback", request.one(), Wanted::rolled_back, globals);
 }
 
+Outcome<void> promote(const SteerRequest& request, const Globals& globals) {
+    auto client = GRAFT_TRY(attach(globals));
+    PatchState patch = GRAFT_TRY(find_patch(*client, request.patch));
+    if (!patch.canary.is_one() || patch.canary.stage == "promoted")
+        return nothing_to_do(fmt::format("{}: no canary waits for its promotion", request.patch));
+    return steer(*client, request, "promote", request.one(), Wanted::promoted, globals);
+}
+
 Outcome<void> commit(const SteerRequest& request, const Globals& globals) {
     auto client = GRAFT_TRY(attach(globals));
     (void)GRAFT_TRY(find_patch(*client, request.patch));
@@ -296,6 +327,8 @@ Outcome<void> wait(const SteerRequest& request, const Globals& globals) {
     std::unique_ptr<Follower> history = GRAFT_TRY(follow_history(*client));
     std::string name = GRAFT_TRY(patch_in_transition(*client, request.patch));
     if (name.empty()) return {};
+    // Nothing will happen to it by itself.
+    if (GRAFT_TRY(find_patch(*client, name)).canary.is_held()) return {};
     return await_outcome(*client, *history, name, Wanted::any, globals);
 }
 
@@ -317,6 +350,10 @@ constexpr Steering kSteering[] = {
      .description = "Go back from a patch on probation to what it replaced, and wait for the end",
      .action = rollback,
      .has_deadline = true},
+    {.name = "promote",
+     .description = "Let all tasks follow a canary's share, and wait until they have",
+     .action = promote,
+     .has_deadline = true},
     {.name = "commit",
      .description = "End a patch's probation: what it replaced is let go",
      .action = commit,
@@ -329,7 +366,7 @@ constexpr Steering kSteering[] = {
          "Move every task that a patch's transition waits for, whatever it is in; taints the system for good",
      .action = force},
     {.name = "wait",
-     .description = "Wait for the end of a transition; without one, return at once",
+     .description = "Wait for the end of a transition, or a canary's share; without one, return at once",
      .action = wait,
      .needs_patch = false,
      .has_no_wait = false},

@@ -62,6 +62,12 @@ std::string HistoryRecord::sentence() const {
     if (event == "replaced") return fmt::format("replaced by {}", field("by"));
     if (event == "dormant") return fmt::format("replaced by {}, and kept to be gone back to", field("by"));
     if (event == "committed") return "committed: its probation is over";
+    if (event == "canary")
+        return fmt::format("canary: {} of {} tasks have moved ({}), the others stay until it is promoted",
+                           field("moved"), field("total"), field("share"));
+    if (event == "promoted")
+        return fmt::format("promoted, with {} of {} tasks moved: the others move", field("moved"), field("total"));
+    if (event == "aborted") return fmt::format("canary aborted: {}", field("reason"));
     if (event == "withdrawn") return fmt::format("withdrawn: {}", field("reason"));
     if (event == "fault")
         return fmt::format("fault: {} at {} in task {} ({}), which is stopped; the patch {}", field("kind"),

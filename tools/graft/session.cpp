@@ -39,8 +39,31 @@ std::vector<std::string> columns_of(std::string_view line) {
     }
 }
 
+std::string CanaryState::sentence() const {
+    std::string who = fmt::format("{}: {} of {} tasks have moved", share, moved, total);
+    if (moved != chosen) who = fmt::format("{}: {} of {} tasks are to move, {} have", share, chosen, total, moved);
+    return fmt::format("{}; {}, {} s old", who, stage, age);
+}
+
+namespace {
+
+CanaryState canary_of(const std::string& content) {
+    if (content.empty()) return {};
+    std::vector<std::string> columns = columns_of(content);
+    columns.resize(6);
+    return {.share = columns[0],
+            .moved = columns[1],
+            .chosen = columns[2],
+            .total = columns[3],
+            .stage = columns[4],
+            .age = columns[5]};
+}
+
+}  // namespace
+
 std::string PatchState::state() const {
     if (!in_transition) return enabled ? "enabled" : "disabled";
+    if (canary.stage == "moving" || canary.stage == "held") return "canary";
     return enabled ? "loading" : "unloading";
 }
 
@@ -55,7 +78,7 @@ Outcome<std::vector<std::string>> patch_names(NinepClient& client) {
 Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::vector<std::string>& names) {
     constexpr const char* kAttributes[] = {"enabled",   "transition", "set",        "version",  "description",
                                            "fixes",     "built_from", "built_with", "replaces", "dormant",
-                                           "probation", "signer",     "faults"};
+                                           "probation", "signer",     "faults",     "canary"};
     std::vector<std::string> paths;
     for (const std::string& name : names) {
         for (const char* each : kAttributes) paths.push_back(fmt::format("/livepatch/{}/{}", name, each));
@@ -78,7 +101,8 @@ Outcome<std::vector<PatchState>> read_patches(NinepClient& client, const std::ve
                            .replaces = attribute(value[8]),
                            .dormant = attribute(value[9]),
                            .probation = attribute(value[10]),
-                           .faults = attribute(value[12])});
+                           .faults = attribute(value[12]),
+                           .canary = canary_of(attribute(value[13]))});
     }
     return patches;
 }

@@ -19,6 +19,20 @@ std::string attribute(const std::optional<std::string>& content);
 std::vector<std::string> lines_of(std::string_view text);
 std::vector<std::string> columns_of(std::string_view line);
 
+// A load that is a canary, as its file in the tree shows it: empty texts when there is none.
+struct CanaryState {
+    std::string share;                 // as it was asked for
+    std::string moved, chosen, total;  // tasks: of the share and moved, of the share, that it is taken of
+    std::string stage;                 // moving, held, promoted, reversed
+    std::string age;                   // seconds
+
+    bool is_one() const { return !share.empty(); }
+    // Its share has moved, and it waits to be promoted or reversed.
+    bool is_held() const { return stage == "held"; }
+    // "10%: 4 of 40 tasks, held for 12 s"
+    std::string sentence() const;
+};
+
 struct PatchState {
     std::string name, set, version, description, fixes, built_from, built_with, signer;
     bool enabled = false;
@@ -26,8 +40,9 @@ struct PatchState {
     std::string replaces, dormant;
     std::string probation;  // seconds left
     std::string faults;     // in its code, contained
+    CanaryState canary;
 
-    // "enabled", "loading", "unloading"
+    // "enabled", "loading", "canary", "unloading"
     std::string state() const;
 };
 

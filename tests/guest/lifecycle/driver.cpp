@@ -150,8 +150,9 @@ patch::RefusalResult<void> request(Lifecycle& life, Change& change, u64 deadline
     g_next_note.store(change.next_note, std::memory_order_release);
     switch (change.kind) {
         case ChangeKind::load:
-            return life.registry.load(file_of(change.incoming.file), change.name.view(),
-                                      {.probation_ns = change.probation_ns, .deadline_ns = deadline_ns}, &ticket);
+            return life.registry.load(
+                file_of(change.incoming.file), change.name.view(),
+                {.probation_ns = change.probation_ns, .deadline_ns = deadline_ns, .canary = change.canary}, &ticket);
         case ChangeKind::unload:
             return life.registry.unregister(change.name.view(), deadline_ns, &ticket);
         case ChangeKind::rollback:

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "patch/canary.h"
 #include "patch/refusal.h"
 #include "tests/guest/lifecycle/world.h"
 
@@ -31,10 +32,11 @@ enum class ChangeKind : u8 { load, unload, rollback };
 struct Change {
     Set set = Set::pair;
     ChangeKind kind = ChangeKind::load;
-    Loaded incoming{};        // load
-    u64 probation_ns = 0;     // load
-    u64 next_note = 0;        // what a note made by it says
-    patch::Label<32> name{};  // the registered patch that it is asked of, afterwards
+    Loaded incoming{};             // load
+    u64 probation_ns = 0;          // load
+    patch::CanaryPolicy canary{};  // load
+    u64 next_note = 0;             // what a note made by it says
+    patch::Label<32> name{};       // the registered patch that it is asked of, afterwards
 };
 
 // The state that the patch names, or 0; those of the sets.

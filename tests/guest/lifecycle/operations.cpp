@@ -285,6 +285,62 @@ bool withdraw_later(Lifecycle& life) {
     return true;
 }
 
+class ReadCanary final : public patch::PatchVisitor {
+public:
+    void patch(const patch::PatchView& view) override { canary = view.canary; }
+    patch::CanaryView canary;
+};
+
+// The share has moved, is all of what it may be, and stays; other loads wait.
+void check_held(Lifecycle& life, const Change& change) {
+    ReadCanary read;
+    bool is_held = eventually([&] {
+        require(life, life.registry.visit_patch(change.name.view(), read), "a canary is gone", change.name.view());
+        return read.canary.has_moved;
+    });
+    if (!is_held) hang(life, "a canary's share");
+    const patch::ShareCount& share = read.canary.share;
+    bool is_right = share.chosen <= share.total && (change.canary.percent != 100 || share.chosen == share.total);
+    require(life, is_right, "a canary's share isn't what was asked for");
+    sleep_randomly(life, kTurnsWithinNs);
+    auto loading = life.registry.load(file_of(File::refusing), new_name(life).view(), {});
+    require(life, !loading && loading.error().code == patch::RefusalCode::canary_running, "a load during a canary");
+}
+
+bool canary(Lifecycle& life, patch::RefusalResult<void> (*end)(Lifecycle&, const Change&), bool forward) {
+    auto set = pick_set(life, [](const SetState& state) { return !state.on_probation; });
+    if (!set) return false;
+    Change change = pick_load(life, *set);
+    constexpr std::array<u8, 3> kShares = {10, 50, 100};
+    bool is_of_births = one_in(life, 3);
+    change.canary.kind = is_of_births ? patch::CanaryPolicy::Kind::births : patch::CanaryPolicy::Kind::percent;
+    change.canary.percent = is_of_births ? u8{0} : kShares[draw(life, kShares.size())];
+    if (!begin(life, change)) return true;
+    check_held(life, change);
+    auto ended = end(life, change);
+    if (!ended) complain(life, "a canary can't be ended", ended.error());
+    finish(life, change, forward);
+    return true;
+}
+
+bool canary_promoted(Lifecycle& life) {
+    auto promote = [](Lifecycle& of, const Change& change) { return of.registry.promote(change.name.view()); };
+    return canary(life, promote, true);
+}
+
+bool canary_reversed(Lifecycle& life) {
+    auto reverse = [](Lifecycle& of, const Change& change) { return of.registry.reverse(change.name.view()); };
+    return canary(life, reverse, false);
+}
+
+bool canary_aborted(Lifecycle& life) {
+    auto abort = [](Lifecycle& of, const Change& change) {
+        require(of, of.registry.abort_canary(change.name.view(), "test"), "can't be aborted", change.name.view());
+        return patch::RefusalResult<void>();
+    };
+    return canary(life, abort, false);
+}
+
 // A load is taken back while its pre_patch runs; meanwhile nothing else is let in.
 bool cancel(Lifecycle& life) {
     Change change = pick_change(life);
@@ -325,6 +381,9 @@ constexpr Operation kChanges[] = {
     {"withdraw-load", withdraw_load},
     {"withdraw-later", withdraw_later},
     {"cancel-in-pre-patch", cancel},
+    {"canary-promoted", canary_promoted},
+    {"canary-reversed", canary_reversed},
+    {"canary-aborted", canary_aborted},
 };
 
 }  // namespace
