@@ -8,25 +8,25 @@ from harness import BUILD, Guest, Tests, check, run_graft
 
 IMAGE = "test-contain.elf"
 PATCH = str(BUILD / "test-contain/patches/faulty.klp")
-PANICKED = 1  # the exit code of `graft run` when the guest has
+NESTED = str(BUILD / "test-contain/patches/nested.klp")
 
 tests = Tests()
 
 
-def panic_of(words):
-    """The reason of the panic in which a boot with these words of the command line ends, and its whole console."""
-    result = run_graft("run", str(BUILD / IMAGE), "--smp", "2", "--module", PATCH, "--append",
+def panic_of(words, module):
+    """The reason of the panic in which a boot with these words of the command line ends."""
+    result = run_graft("run", str(BUILD / IMAGE), "--smp", "2", "--module", module, "--append",
                        f"exit=debug control=off patches=manual {words}")
     panic = re.search(r"^panic: (.*)$", result.output.replace("\r", ""), re.M)
     check(panic, f"no panic: {result}"[-3000:])
     check(result.code != 0, "the exit code is 0")
-    return panic.group(1), result.output
+    return panic.group(1)
 
 
-def must_panic(name, words, expected):
+def must_panic(name, words, expected, module=PATCH):
     @tests.add(f"panic: {name}")
     def _():
-        reason, _ = panic_of(words)
+        reason = panic_of(words, module)
         check(re.fullmatch(expected, reason), f"'{reason}', expected '{expected}'")
 
 
@@ -45,6 +45,8 @@ must_panic("work lies on the stack", "fault=work", not_contained("page fault", "
 must_panic("a task that the kernel needs", "fault=read where=work", not_contained("page fault", "the kernel needs the task work"))
 must_panic("in a handler", "fault=read where=handler", not_contained("page fault", "it is in an interrupt handler"))
 must_panic("a stack that can't be believed", "fault=unwindable", not_contained("page fault", r"the stack isn't reliable \(.+\)"))
+must_panic("while a task is being stopped", "fault=read",
+           not_contained("page fault", "the task is being stopped for an earlier fault"), NESTED)
 must_panic("stack overflow", "fault=overflow", "stack overflow")
 must_panic("after the commit", "fault=read when=committed", "page fault")
 must_panic("the patch that is replaced", "fault=read when=replaced", "page fault")
