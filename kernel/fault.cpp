@@ -47,12 +47,11 @@ struct Blame {
     std::string_view why;  // it isn't
 };
 
-Blame find_blame(const Task& task, const arch::InterruptFrame& frame) {
-    bool runs_callback = runs_a_callback(task);
+// `counts`: whether code at a pc is to blame.
+Blame find_blame(const Task& task, const arch::InterruptFrame& frame, bool (*counts)(VirtAddr pc)) {
     Blame blame;
     auto look_at = [&](VirtAddr pc) {
-        bool counts = runs_callback ? is_patch_code(pc) : is_watched_code(pc);
-        if (!blame.in_patch && counts) blame.in_patch = pc;
+        if (!blame.in_patch && counts(pc)) blame.in_patch = pc;
     };
     look_at(VirtAddr(frame.rip));  // also where the walk gets nowhere
     TaskWalk walk(task, &frame);
@@ -61,6 +60,16 @@ Blame find_blame(const Task& task, const arch::InterruptFrame& frame) {
     blame.reliable = walk.complete();
     blame.why = arch::name_of(walk.why());
     return blame;
+}
+
+Blame find_blame(const Task& task, const arch::InterruptFrame& frame) {
+    return find_blame(task, frame, runs_a_callback(task) ? is_patch_code : is_watched_code);
+}
+
+// Of a task that is being stopped: the patch may have ceased to be watched a moment ago.
+VirtAddr blamed_code(const Task& task, const arch::InterruptFrame& frame) {
+    Blame blame = find_blame(task, frame);
+    return blame.in_patch ? blame.in_patch : find_blame(task, frame, is_patch_code).in_patch;
 }
 
 void append_held_mutexes(TextBuffer& out, const Task& task) {
@@ -176,7 +185,7 @@ extern "C" void graft_upcall_stop_task(graft::arch::InterruptFrame* frame) {
     // It is never gone back to: so the walks of this stack begin where the fault is.
     *frame = at_the_fault(task, *frame);
     StoppedTask stopped{.task = task, .frame = *frame, .fault_address = graft::arch::read_cr2(), .in_patch = {}};
-    stopped.in_patch = find_blame(task, *frame).in_patch;
+    stopped.in_patch = blamed_code(task, *frame);
     hand_to_worker(stopped);
     graft::arch::enable_interrupts();
     wait_until_told(stopped);

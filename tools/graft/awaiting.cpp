@@ -127,6 +127,7 @@ private:
             back_by_ = now_ns() + kWayBackNs;
         }
         if (record.event == "aborted" || record.event == "withdrawn") reason_ = record.field("reason");
+        if (record.event == "fault") fault_ = record.sentence();
         if (record.event != "held") return;
         held_by_ += fmt::format("{}task {} ({}) in {}", held_by_.empty() ? "" : ", ", record.field("task"),
                                 record.field("name"), record.field("function"));
@@ -136,6 +137,7 @@ private:
         bool as_wanted = is_as_wanted(wanted_, record.event);
         if (is_expired_ && (!as_wanted || wanted_ == Wanted::any)) return timed_out(expiry() + ", and is reversed");
         if (as_wanted) return {};
+        if (!fault_.empty()) return refused(fmt::format("{}: {}", patch_, printable(fault_)));
         std::string why = reason_.empty() ? "" : fmt::format(" ({})", printable(reason_));
         return refused(fmt::format("{}: the transition was reversed{}: now {}", patch_, why, record.event));
     }
@@ -161,6 +163,7 @@ private:
     u64 back_by_ = 0;
     std::string held_by_;
     std::string reason_;  // why the system itself has turned it
+    std::string fault_;  // the last one
 };
 
 }  // namespace

@@ -316,9 +316,11 @@ void fault_in_a_patch(Fault fault, std::string_view when, std::string_view where
     kernel::sleep_ns(20'000'000);
 }
 
-// For a patch that comes over the control link.
+// For a patch that comes over the control link: somebody holds its transition, and somebody faults.
 void serve() {
     the_order.fault = Fault::read;
+    Worker holder(Fault::stay);
+    await_stay();
     auto server = kernel::create_task(
         [](void* argument) {
             for (;;) serve_once(argument);
