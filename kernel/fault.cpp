@@ -105,9 +105,16 @@ bool append_obstacle(TextBuffer& out, const Task& task, const arch::InterruptFra
     return true;
 }
 
-const Task* running_task() {
-    const Processor* self = this_processor_or_null();
-    return self ? self->current : nullptr;
+bool judge(Task& task, const arch::InterruptFrame& frame, bool in_handler, TextBuffer& reason) {
+    Blame blame = find_blame(task, at_the_fault(task, frame));
+    if (!blame.in_patch) return false;
+    Text<200> obstacle;
+    if (append_obstacle(obstacle, task, frame, in_handler, blame)) {
+        reason.append(": in patch ", name_of_code(blame.in_patch).patch, ", not contained: ", obstacle.view());
+        return false;
+    }
+    task.is_stopping = true;
+    return true;
 }
 
 // The worker takes what is there in one go, so a node is never seen twice.
@@ -143,17 +150,12 @@ std::string_view name_of_exception(u64 vector) {
 }
 
 bool contain_fault(const arch::InterruptFrame& frame, bool in_handler, TextBuffer& reason) {
-    const Task* task = running_task();
-    if (!task) return false;
-    Blame blame = find_blame(*task, at_the_fault(*task, frame));
-    if (!blame.in_patch) return false;
-    Text<200> obstacle;
-    if (!append_obstacle(obstacle, *task, frame, in_handler, blame)) {
-        current_task().is_stopping = true;
-        return true;
-    }
-    reason.append(": in patch ", name_of_code(blame.in_patch).patch, ", not contained: ", obstacle.view());
-    return false;
+    Processor* self = this_processor_or_null();
+    if (!self || !self->current || self->judges_fault) return false;
+    self->judges_fault = true;
+    bool is_contained = judge(*self->current, frame, in_handler, reason);
+    self->judges_fault = false;
+    return is_contained;
 }
 
 void report_stopped_tasks(StoppedTaskSink sink) {

@@ -57,6 +57,7 @@ public:
     u64 timer_due_ns = kNever;  // when the hardware's timer will interrupt
     bool slice_over = false;    // the reschedule that is under way is the end of a slice
     bool in_handler = false;    // inside graft_upcall_interrupt(), whose end looks at `reschedule`
+    bool judges_fault = false;  // inside contain_fault(), in which another fault must not lead there again
     u64 wakeup_ns = kNever;     // earliest deadline that this processor watches for the timer task
     ProcessorStatistics statistics;
     arch::Context boot_context;  // of a flow that was given up: never gone back to

@@ -9,12 +9,6 @@ namespace {
 
 constexpr u64 kToldAtMost = 30;
 
-std::optional<Place> place_of(Set set) {
-    if (set == Set::pair) return Place::pair;
-    if (set == Set::solo) return Place::solo;
-    return std::nullopt;
-}
-
 File any_file(Lifecycle& life, Set set, File top) {
     switch (set) {
         case Set::pair: {
@@ -128,6 +122,12 @@ Change pick_change(Lifecycle& life) {
     if (now.on_probation) return one_in(life, 2) ? unload_of(life, set) : rollback_of(life, set);
     if (now.top.is_there() && one_in(life, 3)) return unload_of(life, set);
     return pick_load(life, set);
+}
+
+std::optional<Place> place_of(Set set) {
+    if (set == Set::pair) return Place::pair;
+    if (set == Set::solo) return Place::solo;
+    return std::nullopt;
 }
 
 std::optional<Place> place_of(const Lifecycle& life, const Change& change) {

@@ -75,7 +75,8 @@ Change load_of(Lifecycle& life, Set set, File file, u64 probation_ns = 0);
 Change unload_of(Lifecycle& life, Set set);
 Change rollback_of(Lifecycle& life, Set set);
 
-bool has_functions(File file);  // of those that belong to the sets
+std::optional<Place> place_of(Set set);  // nothing for the tally
+bool has_functions(File file);           // of those that belong to the sets
 // Where the change can be seen in calls; nothing when it changes no function.
 std::optional<Place> place_of(const Lifecycle& life, const Change& change);
 bool is_in_force(const Lifecycle& life, Set set);

@@ -258,6 +258,29 @@ bool withdraw_load(Lifecycle& life) {
     });
 }
 
+// A contained fault does the same.
+bool fault_on_probation(Lifecycle& life) {
+    auto set =
+        pick_set(life, [](const SetState& state) { return state.on_probation && has_functions(state.top.file); });
+    if (!set) return false;
+    Change change = rollback_of(life, *set);
+    allow_both(life, change);
+    require(life, fault_at(*place_of(*set)), "a fault isn't contained", change.name.view());
+    finish(life, change, true);
+    return true;
+}
+
+bool fault_in_load(Lifecycle& life) {
+    auto set = pick_set(life, [](const SetState& state) { return !state.on_probation; });
+    if (!set || !place_of(*set)) return false;
+    Change change = pick_load(life, *set);
+    if (!has_functions(change.incoming.file)) return false;
+    return while_held(life, change, 0, [&](const Change& running, auto&&) {
+        require(life, fault_at(*place_of(*set)), "a fault isn't contained", running.name.view());
+        return false;
+    });
+}
+
 // While another set's transition runs: then it is the next one, and comes by itself.
 bool withdraw_later(Lifecycle& life) {
     auto set = pick_on_probation(life);
@@ -380,6 +403,8 @@ constexpr Operation kChanges[] = {
     {"withdraw-probation", withdraw},
     {"withdraw-load", withdraw_load},
     {"withdraw-later", withdraw_later},
+    {"fault-probation", fault_on_probation},
+    {"fault-load", fault_in_load},
     {"cancel-in-pre-patch", cancel},
     {"canary-promoted", canary_promoted},
     {"canary-reversed", canary_reversed},

@@ -58,6 +58,8 @@ std::atomic<Stay> g_stay{Stay::outside};
 std::atomic<Place> g_stay_place{Place::pair};
 kernel::TaskHandle g_stayer;
 
+constinit volatile u64* volatile g_nowhere = nullptr;
+
 std::atomic<bool> g_pre_patch_held{false};
 std::atomic<u64> g_in_pre_patch{0};
 
@@ -178,6 +180,12 @@ void stay() {
     sleep_until_true([] { return g_stay.load(std::memory_order_acquire) == Stay::leaving; });
 }
 
+void call_and_fault(void* place) {
+    Round round;
+    round.in_alpha = round.in_gamma = Linger::fault;
+    (void)call(*static_cast<const Place*>(place), round);
+}
+
 bool start_worker(Worker& worker, const KindOfWorker& kind, u64 seed) {
     worker.kind = kind.kind;
     worker.random = seed | 1;
@@ -205,6 +213,9 @@ void linger(Round& round, Linger how) {
             return;
         case Linger::stay:
             stay();
+            return;
+        case Linger::fault:
+            *g_nowhere = 1;
             return;
     }
 }
@@ -277,6 +288,11 @@ void leave() {
 
 u64 staying_task() {
     return g_stayer.id();
+}
+
+bool fault_at(Place place) {
+    auto task = kernel::create_task(call_and_fault, &place, {.name = "faulty"});
+    return task && task->join() == kernel::TaskEnd::faulted;
 }
 
 void hold_births() {

@@ -44,6 +44,10 @@ void enter(Place place);
 void leave();
 [[nodiscard]] u64 staying_task();
 
+// Has a new task call alpha (through call_pair) or gamma and fault below it. True when it was stopped and all others go
+// on: somebody must contain it.
+[[nodiscard]] bool fault_at(Place place);
+
 // While births are held back no new short-lived task appears; returns when the last one has ended.
 void hold_births();
 void allow_births();

@@ -39,7 +39,8 @@ enum class Linger : u8 {
     spin,
     yield,
     sleep,
-    stay,  // until the driver lets go
+    stay,   // until the driver lets go
+    fault,  // for good: through a null pointer
 };
 
 struct Round {
