@@ -163,7 +163,7 @@ private:
     u64 back_by_ = 0;
     std::string held_by_;
     std::string reason_;  // why the system itself has turned it
-    std::string fault_;  // the last one
+    std::string fault_;   // the last one
 };
 
 }  // namespace
