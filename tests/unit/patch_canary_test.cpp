@@ -107,6 +107,7 @@ class PatchCanary : public PatchRegistryTest {
 protected:
     ~PatchCanary() override {
         machine.unmoved.clear();
+        (void)registry->complete();
         if (machine.canary) (void)registry->reverse(name_).has_value();
     }
 
