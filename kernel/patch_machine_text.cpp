@@ -1,19 +1,16 @@
 #include <cstring>
 
-#include "arch/x86_64/clock.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/poke.h"
 #include "arch/x86_64/pure/trampoline.h"
 #include "arch/x86_64/sync.h"
 #include "kernel/call_site_table.h"
 #include "kernel/code_map.h"
-#include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_memory.h"
 #include "kernel/task_visit.h"
 #include "kernel/task_walk.h"
-#include "kernel/timers.h"
 
 namespace graft::kernel {
 
@@ -79,7 +76,6 @@ public:
     }
 
     bool unsure() const { return unsure_; }
-    void start_again() { unsure_ = false; }
 
 private:
     VirtAddr target_of(VirtAddr pc) {
@@ -158,20 +154,10 @@ patch::MachineResult<void> PatchMachine::write_sites(std::span<const patch::Site
     return {};
 }
 
-void PatchMachine::drain(const patch::Trampolines& trampolines) {
+bool PatchMachine::drain(const patch::Trampolines& trampolines) {
     Drain drain(trampolines.text, *reinterpret_cast<TrampolineSet*>(trampolines.handle));
-    constexpr u64 kPatienceNs = 5'000'000'000;
-    u64 report_at = arch::now_ns() + kPatienceNs;
-    for (;;) {
-        drain.start_again();
-        visit_all_tasks(drain);
-        if (!drain.unsure()) return;
-        if (arch::now_ns() >= report_at) {
-            log(patch::LogLevel::warning, "a stack that can't be walked holds a trampoline's address");
-            report_at = arch::now_ns() + kPatienceNs;
-        }
-        sleep_ns(1'000'000);
-    }
+    visit_all_tasks(drain);
+    return !drain.unsure();
 }
 
 void PatchMachine::synchronise() {

@@ -26,10 +26,15 @@ constinit PatchMachine machine;
 // over.
 constinit patch::Registry* registry = nullptr;
 
-bool complete() {
+constexpr u64 kStuckRetryNs = 1'000'000'000;
+constexpr u64 kDrainRetryNs = 1'000'000;
+
+u64 complete() {
     auto completion = patch_registry().complete();
     continue_boot_patches();
-    return completion == patch::Completion::stuck;
+    if (completion == patch::Completion::stuck) return kStuckRetryNs;
+    if (completion == patch::Completion::draining) return kDrainRetryNs;
+    return kNever;
 }
 
 // What is examined here stays on no stack: see kernel/dead_stack.h.

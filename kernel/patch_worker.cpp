@@ -14,8 +14,6 @@ namespace graft::kernel {
 
 namespace {
 
-constexpr u64 kRetryNs = 1'000'000'000;
-
 constinit PatchWorkerCalls calls{};  // constant after start_patch_worker()
 // Written before the worker is woken, which orders it.
 constinit std::atomic<u64> alarm_ns{kNever};
@@ -25,28 +23,28 @@ constinit SpinLock history_lock{LockRank::wait};
 constinit WaitQueue history_readers;  // history_lock
 constinit u64 generation = 0;         // history_lock
 
-void wait_for_work(bool retry) {
+void wait_for_work(u64 retry_ns) {
     u64 until = alarm_ns.load(std::memory_order_relaxed);
-    if (retry) until = std::min(until, arch::now_ns() + kRetryNs);
+    if (retry_ns != kNever) until = std::min(until, arch::now_ns() + retry_ns);
     WakeUp alarm(until);
     park();
 }
 
 // The wait may end for no reason; complete() and tick() may be called at any time.
-[[gnu::noinline]] bool worker_round(bool retry) {
-    wait_for_work(retry);
+[[gnu::noinline]] u64 worker_round(u64 retry_ns) {
+    wait_for_work(retry_ns);
     report_stopped_tasks(calls.fault);
-    bool again = calls.complete();
+    u64 again_ns = calls.complete();
     if (alarm_ns.load(std::memory_order_relaxed) <= arch::now_ns()) {
         alarm_ns.store(kNever, std::memory_order_relaxed);  // tick() sets the next one
         calls.tick();
     }
-    return again;
+    return again_ns;
 }
 
 void worker_loop(void*) {
-    bool retry = false;
-    for (;;) retry = worker_round(retry);
+    u64 retry_ns = kNever;
+    for (;;) retry_ns = worker_round(retry_ns);
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace graft::kernel {
 
 // What the worker calls.
 struct PatchWorkerCalls {
-    // Whenever the last task may have moved. True: call again in a second, something must be retried.
-    bool (*complete)();
+    // Whenever the last task may have moved. Returns when it wants to be called again at the latest, from then on in
+    // ns; kNever: when there is something new.
+    u64 (*complete)();
     // At the time of set_patch_alarm().
     void (*tick)();
     // For each task that was stopped after a fault in a patch, before complete().

@@ -164,6 +164,7 @@ struct CodeSymbol {
     VirtAddr address;
     u64 size = 0;
     std::string_view name;
+    std::string_view display;  // for people
 };
 
 struct PatchCode {
@@ -312,15 +313,16 @@ public:
 
     // -- dispatch
     [[nodiscard]] virtual MachineResult<Trampolines> make_trampolines(std::span<const Dispatch> dispatches) = 0;
-    // Only after drain(): no saved or live pc lies in them.
+    // Only after drain() has said so: no saved or live pc lies in them.
     virtual void release_trampolines(const Trampolines& trampolines) = 0;
     // One batch: when it returns, every processor executes the new bytes. A breakpoint hit meanwhile goes to the new
     // target, so old and new must be equivalent for every task at this moment. Fails only before the first write, when
     // the bytes found are not those this machine last wrote there (or the NOP).
     [[nodiscard]] virtual MachineResult<void> write_sites(std::span<const SiteChange> changes) = 0;
     // Moves every saved or live pc inside these trampolines forward to where the site now leads, under the lock that
-    // keeps its task from running or on its own processor. When it returns, none is left and none can come.
-    virtual void drain(const Trampolines& trampolines) = 0;
+    // keeps its task from running or on its own processor. True: none is left and none can come. False: a stack that
+    // can't be walked at this moment holds a word like a pc in them; to be called again a little later. Doesn't wait.
+    [[nodiscard]] virtual bool drain(const Trampolines& trampolines) = 0;
     // Returns when every processor has passed a point with interrupts on, outside verdicts and hooks.
     virtual void synchronise() = 0;
 

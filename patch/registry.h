@@ -137,10 +137,11 @@ enum class FaultAnswer : u8 {
 };
 
 enum class Completion : u8 {
-    nothing,  // no transition runs
-    not_yet,  // there are tasks to move, or it is a canary
-    done,     // the transition has ended
-    stuck,    // a call site can't be settled; told in history and log, tried again at the next call
+    nothing,   // no transition runs
+    not_yet,   // there are tasks to move, or it is a canary
+    done,      // the transition has ended
+    stuck,     // a call site can't be settled; told in history and log, tried again at the next call
+    draining,  // settled, but a task may stand in a trampoline; tried again at the next call, which is due in a moment
 };
 
 class Registry {
@@ -207,6 +208,8 @@ public:
     // Funcs, then holds, each by address; false when there is no such registered patch.
     bool visit_functions(std::string_view name, FunctionVisitor& visitor);
     void visit_lingering(LingeringVisitor& visitor);
+    // The code of every patch that has any: registered, dormant and lingering ones.
+    void visit_code(CodeVisitor& visitor);
     // In the order of the patch; false when there is no such registered patch.
     bool visit_states(std::string_view name, StateVisitor& visitor);
     // Nothing when none runs.
@@ -234,6 +237,7 @@ private:
         bool is_forced(Universe target) const { return forced[static_cast<usize>(target)]; }
         bool reported_stuck = false;
         bool share_has_moved = false;  // of a canary, and is in the history
+        u64 drain_report_ns = 0;       // settled: when a drain that goes on is told next
     };
 
     // The callbacks of one change.
@@ -286,10 +290,13 @@ private:
     RefusalResult<void> begin(const Change& change, u64 deadline_ns);
     RefusalResult<void> unregister_locked(std::string_view name, u64 deadline_ns);
     void turn();
+    RefusalResult<void> check_moving() const;
     void show_direction();
     std::span<const AddressRange> forced_texts(const Change& change);
     void expire();
     Completion complete_locked();
+    Completion settle();
+    Completion drain();
     void finish(const Change& change, bool forward);
     void make_dormant(Patch& patch);
     void drop(Patch& patch);

@@ -3,6 +3,12 @@
 
 namespace graft::patch {
 
+namespace {
+
+constexpr u64 kDrainReportNs = 5'000'000'000;
+
+}  // namespace
+
 // ---- beginning ------------------------------------------------------------------------------------------------------
 
 // A deadline of 0: none. All that comes before the first call site is live has been done.
@@ -75,6 +81,7 @@ RefusalResult<void> Registry::unregister_locked(std::string_view name, u64 deadl
         if (is_rollback || (transition_->is_canary() && patch == change.outgoing)) {
             return refuse(RefusalCode::transition_running, name, 0, 0, 0, transition_->subject().texts.name);
         }
+        GRAFT_CHECK(check_moving());
         turn();
         return {};
     }
@@ -91,7 +98,7 @@ RefusalResult<void> Registry::reverse(std::string_view name) {
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (cancel(*patch)) return {};
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
-    if (!is_moving()) return check_no_callback();
+    GRAFT_CHECK(check_moving());
     if (transition_->is_canary() && !transition_->is_forward()) GRAFT_CHECK(check_no_rollback_due());
     turn();
     set_alarm();
@@ -111,7 +118,7 @@ RefusalResult<void> Registry::force(std::string_view name) {
     Patch* patch = find_registered(name);
     if (patch == nullptr) return refuse(RefusalCode::unknown_patch, name);
     if (!patch->is_in_transition()) return refuse(RefusalCode::not_in_transition, name);
-    if (!is_moving()) return check_no_callback();
+    GRAFT_CHECK(check_moving());
     u64 tasks = machine_.tasks_to_move();
     machine_.force_moves();
     run_.forced[static_cast<usize>(transition_->target())] = true;
@@ -144,9 +151,14 @@ void Registry::expire() {
 
 // ---- end ------------------------------------------------------------------------------------------------------------
 
-// Is there a transition whose tasks move? Afterwards, callbacks may run yet.
+// Is there a transition whose tasks move? Afterwards its sites are settled, and callbacks may run yet.
 bool Registry::is_moving() const {
-    return transition_ && callbacks_.phase != Callbacks::Phase::after;
+    return transition_ && !transition_->is_settled();
+}
+
+// Of a transition: it can still be turned and forced.
+RefusalResult<void> Registry::check_moving() const {
+    return is_moving() ? RefusalResult<void>() : check_idle();
 }
 
 Completion Registry::complete() {
@@ -162,21 +174,17 @@ Completion Registry::complete_locked() {
     drive_callbacks();
     if (callbacks_.phase != Callbacks::Phase::none) return Completion::not_yet;
     if (!transition_) return had_callback ? Completion::done : Completion::nothing;
-    if (machine_.tasks_to_move() != 0) return Completion::not_yet;
-    if (is_held_canary()) {
-        note_share();
-        return Completion::not_yet;
+    if (!transition_->is_settled()) {
+        if (machine_.tasks_to_move() != 0) return Completion::not_yet;
+        if (is_held_canary()) {
+            note_share();
+            return Completion::not_yet;
+        }
     }
-
+    if (auto completion = settle(); completion != Completion::done) return completion;
     MoveCounts moves = machine_.moves();
-    auto settled = transition_->settle();
-    if (!settled) {
-        if (!run_.reported_stuck)
-            record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, transition_->subject().signer,
-                           settled.error());
-        run_.reported_stuck = true;
-        return Completion::stuck;
-    }
+    if (auto completion = drain(); completion != Completion::done) return completion;
+
     settled_ = transition_->target();
     if (Patch* loser = transition_->loser(); loser != nullptr && run_.is_forced(transition_->target()))
         loser->forced = true;
@@ -188,6 +196,32 @@ Completion Registry::complete_locked() {
     callbacks_.settled_ns = machine_.now_ns();
     drive_callbacks();
     return callbacks_.phase == Callbacks::Phase::none ? Completion::done : Completion::not_yet;
+}
+
+Completion Registry::settle() {
+    if (transition_->is_settled()) return Completion::done;
+    auto settled = transition_->settle();
+    if (settled) {
+        run_.drain_report_ns = machine_.now_ns() + kDrainReportNs;
+        return Completion::done;
+    }
+    if (!run_.reported_stuck)
+        record_refusal(HistoryEvent::stuck, transition_->subject().texts.name, transition_->subject().signer,
+                       settled.error());
+    run_.reported_stuck = true;
+    return Completion::stuck;
+}
+
+// The lock isn't held between two tries: whatever else is asked for goes on meanwhile.
+Completion Registry::drain() {
+    if (transition_->end()) return Completion::done;
+    u64 now = machine_.now_ns();
+    if (now < run_.drain_report_ns) return Completion::draining;
+    run_.drain_report_ns = now + kDrainReportNs;
+    Text<256> line;
+    line.append(transition_->subject().texts.name, ": a stack that can't be walked holds a trampoline's address");
+    machine_.log(LogLevel::warning, line.view());
+    return Completion::draining;
 }
 
 void Registry::finish(const Change& change, bool forward) {

@@ -166,16 +166,21 @@ RefusalResult<void> Transition::settle() {
         changes_[i] = {dispatches_[i].entry, is_original ? VirtAddr() : target};
     }
     GRAFT_CHECK(write_sites());
+    settled_ = true;
+    return {};
+}
 
-    // A task that was stopped inside a trampoline goes on there with the choice still ahead of it, whatever happens to
-    // patch states meanwhile; so none may be left in one before a next transition gives the states another meaning.
-    if (trampolines_.handle != 0) machine_.drain(trampolines_);
+// A task that was stopped inside a trampoline goes on there with the choice still ahead of it, whatever happens to
+// patch states meanwhile; so none may be left in one before a next transition gives the states another meaning.
+bool Transition::end() {
+    GRAFT_ASSERT(settled_);
+    if (trampolines_.handle != 0 && !machine_.drain(trampolines_)) return false;
     machine_.synchronise();
     machine_.end_transition();
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
     trampolines_ = {};
     begun_ = false;
-    return {};
+    return true;
 }
 
 Verdict Transition::examine(Stack& stack) const {

@@ -20,18 +20,18 @@
 //   4 all moved       | to trampolines     | all in the target          |
 //   5 sites settled   | to the target's    | all in the target          | settle(); may fail, stays in step 4
 //                     | version, or NOP    |                            |
-//   6 drained, ended  |                    | none in a trampoline       | settle()
+//   6 drained, ended  |                    | none in a trampoline       | end(); may have to wait, stays in step 5
 //
 // The order is what makes it right: no task may move before the last site is live (else it would call some functions
 // new and some old), and no site may settle before the last task has moved. In step 2 both versions of a site mean the
 // same to every task, and again in step 5; so it doesn't matter when a processor sees which.
 //
-// A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share has moved, until it is promoted
-// or turned. Turned twice, it is the canary again.
+// Up to step 4 it can be turned. A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share has
+// moved, until it is promoted or turned. Turned twice, it is the canary again.
 //
 // turn() only changes the target: trampolines choose by a task's own side, and the changing set serves both directions.
 //
-// Locking: the registry's lock, but for examine(). Once begun, a transition ends only by settle().
+// Locking: the registry's lock, but for examine(). Once begun, a transition ends only by settle() and end().
 #pragma once
 
 #include "base/types.h"
@@ -74,8 +74,11 @@ public:
     void turn();
     // Only of a canary. From now on everybody is to move.
     void promote();
-    // Only when no task is left to move, and not of a canary that leads forward.
+    // Only when no task is left to move, and not of a canary that leads forward. Afterwards it can't be turned any more.
     RefusalResult<void> settle();
+    bool is_settled() const { return settled_; }
+    // Only when it is settled. False: a task may stand in a trampoline, and nobody can say; to be called again.
+    [[nodiscard]] bool end();
 
     const Change& change() const { return change_; }
     Patch& subject() const { return change_.subject(); }
@@ -109,6 +112,7 @@ private:
     u64 began_ns_ = 0;
     bool begun_ = false;
     bool is_canary_ = false;
+    bool settled_ = false;
     RecordArray<Dispatch> dispatches_;  // by entry
     RecordArray<SiteChange> changes_;
     Trampolines trampolines_;

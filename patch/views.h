@@ -97,6 +97,14 @@ struct CallbackView {
     bool overdue = false;
 };
 
+class CodeVisitor {
+public:
+    virtual void code(const PatchCode& code) = 0;
+
+protected:
+    ~CodeVisitor() = default;
+};
+
 class StateVisitor {
 public:
     virtual void state(const StateView& view) = 0;

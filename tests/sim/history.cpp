@@ -422,6 +422,7 @@ private:
         if (can_fail_ && random_.percent(8)) machine_.fail_after(1 + random_.below(5));
         machine_.worker_called();
         auto completed = registry_->complete();
+        while (completed == Completion::draining) completed = registry_->complete();
         machine_.fail_after(0);
         if (!good()) return;
         if (completed == Completion::stuck) {

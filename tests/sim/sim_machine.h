@@ -121,7 +121,7 @@ public:
     patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
     void release_trampolines(const patch::Trampolines& trampolines) override;
     patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
-    void drain(const patch::Trampolines& trampolines) override;
+    bool drain(const patch::Trampolines& trampolines) override;
     void synchronise() override;
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
     void begin_canary(const patch::Examiner& examiner, patch::Universe target,

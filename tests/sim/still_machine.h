@@ -64,7 +64,7 @@ public:
     patch::MachineResult<patch::Trampolines> make_trampolines(std::span<const patch::Dispatch> dispatches) override;
     void release_trampolines(const patch::Trampolines& trampolines) override;
     patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
-    void drain(const patch::Trampolines&) override {}
+    bool drain(const patch::Trampolines&) override { return !undrained; }
     void synchronise() override {}
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
     void begin_canary(const patch::Examiner& examiner, patch::Universe target,
@@ -122,6 +122,7 @@ public:
     std::vector<Call> calls;
     std::vector<std::string> log_lines;
     std::set<VirtAddr> foreign_sites;  // entries at which a debugger left a breakpoint
+    bool undrained = false;            // there is a stack that drain() can't walk
     u64 history_records = 0;
 
     // Callbacks as the core started them, by patch and function: "fix pre_patch_7"; "shadow 7": the end of shadow
