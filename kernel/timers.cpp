@@ -2,6 +2,7 @@
 
 #include "arch/x86_64/clock.h"
 #include "base/assert.h"
+#include "base/intrusive_list.h"
 #include "kernel/processor.h"
 #include "kernel/scheduler.h"
 #include "kernel/task_list.h"
@@ -12,12 +13,18 @@ namespace graft::kernel {
 // Two queues, since one kind is served under the lock and the other is not: a sleeper's entry lies on its stack and
 // must be done with when the lock is released.
 struct TimerService {
+    struct Canceller {
+        Timer& timer;
+        Task& task;
+        ListHook hook;
+    };
+
     SpinLock lock{LockRank::timers};
-    TimerQueue callbacks;       // lock
-    TimerQueue sleepers;        // lock
-    Timer* running = nullptr;   // lock; whose callback runs
-    Task* runner = nullptr;     // constant after start_timer_task()
-    Task* canceller = nullptr;  // lock; parked until `running` is done
+    TimerQueue callbacks;                                   // lock
+    TimerQueue sleepers;                                    // lock
+    Timer* running = nullptr;                               // lock; whose callback runs
+    Task* runner = nullptr;                                 // constant after start_timer_task()
+    IntrusiveList<Canceller, &Canceller::hook> cancellers;  // lock; parked until `running` is done
 
     static Timer& timer_of(TimerEntry& entry) { return static_cast<Timer&>(entry); }
     static Task& sleeper_of(TimerEntry& entry) { return static_cast<WakeUp&>(entry).task_; }
@@ -55,8 +62,14 @@ struct TimerService {
 
     void finish_running() {
         SpinGuard<IrqSave> guard(lock);
+        Timer* finished = running;
         running = nullptr;
-        if (canceller) unpark(*canceller);
+        for (Canceller& canceller : cancellers) {
+            if (&canceller.timer != finished) continue;  // on its way out already; `finished` may be gone
+            // Who cancels it means what its callback has set, too.
+            if (finished->is_queued()) callbacks.remove(*finished);
+            unpark(canceller.task);
+        }
     }
 
     // True when something is due right now.
@@ -118,15 +131,15 @@ bool Timer::cancel() {
     bool was_pending = is_queued();
     if (was_pending) service.callbacks.remove(*this);
     if (service.running != this || &current_task() == service.runner) return was_pending;
-    GRAFT_ASSERT(!service.canceller);
     Anchor anchor;
-    service.canceller = &current_task();
+    TimerService::Canceller canceller{*this, current_task(), {}};
+    service.cancellers.push_back(canceller);
     while (service.running == this) {
         guard.release();
         park();
         guard.acquire();
     }
-    service.canceller = nullptr;
+    service.cancellers.remove(canceller);
     return was_pending;
 }
 

@@ -29,8 +29,8 @@ public:
 
     // Replaces what was set before. Context: any; no lock of rank timers or above.
     void set(u64 deadline_ns);
-    // Afterwards the callback neither runs nor will (unless called from the callback itself).
-    // Context: task; sleeps while the callback runs. True when it was pending.
+    // Afterwards the callback neither runs nor will, even if it sets the timer again (unless called from the callback
+    // itself). Context: task, several at a time; sleeps while the callback runs. True when it was pending.
     bool cancel();
 
 private:

@@ -38,6 +38,7 @@ constexpr Entry kTests[] = {
     {"sleep is not early", sleep_is_not_early},
     {"timers fire in order", timers_fire_in_order},
     {"cancelled timer is silent", cancelled_timer_is_silent},
+    {"timer is cancelled by several", timer_is_cancelled_by_several},
     {"deferred work runs", work_runs},
     {"log reader waits", log_reader_waits},
     {"symbols are found", symbols_are_found},

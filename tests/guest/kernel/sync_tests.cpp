@@ -3,6 +3,7 @@
 
 #include "kernel/clock.h"
 #include "kernel/mutex.h"
+#include "kernel/task_view.h"
 #include "kernel/timers.h"
 #include "kernel/work.h"
 #include "tests/guest/kernel/tests.h"
@@ -237,6 +238,62 @@ const char* cancelled_timer_is_silent() {
     KTAP_CHECK(!timer.cancel());
     timer.set(kernel::now_ns() + kMillisecond);
     KTAP_CHECK(firings.done.wait(kernel::now_ns() + 5000 * kMillisecond) == WaitResult::woken);
+    return nullptr;
+}
+
+namespace {
+
+// Sets itself again each time, and lasts until it is told to end.
+struct Stubborn {
+    kernel::Timer timer{run, this};
+    kernel::Semaphore begun;
+    kernel::Semaphore may_end;
+    std::atomic<u32> runs{0};
+    std::atomic<u32> cancelled{0};
+
+    static void run(void* argument) {
+        auto& self = *static_cast<Stubborn*>(argument);
+        self.runs.fetch_add(1, std::memory_order_relaxed);
+        self.timer.set(0);
+        self.begun.post();
+        self.may_end.wait();
+    }
+    static void cancel(void* argument) {
+        auto& self = *static_cast<Stubborn*>(argument);
+        (void)self.timer.cancel();
+        self.cancelled.fetch_add(1, std::memory_order_release);
+    }
+};
+
+}  // namespace
+
+const char* timer_is_cancelled_by_several() {
+    constexpr usize kCancellers = 3;
+    Stubborn stubborn;
+    stubborn.timer.set(0);
+    stubborn.begun.wait();
+    std::array<kernel::TaskHandle, kCancellers> cancellers;
+    for (auto& canceller : cancellers) {
+        auto made = kernel::create_task(Stubborn::cancel, &stubborn, {});
+        KTAP_CHECK(made);
+        canceller = std::move(*made);
+    }
+    // All of them wait in cancel() by then.
+    auto all_wait = [&] {
+        for (auto& canceller : cancellers) {
+            auto view = kernel::view_task(canceller.id());
+            if (!view || view->state != kernel::TaskState::blocked) return false;
+        }
+        return true;
+    };
+    bool waited = eventually(all_wait);
+    bool early = stubborn.cancelled.load(std::memory_order_acquire) != 0;
+    stubborn.may_end.post();
+    for (auto& canceller : cancellers) canceller.join();
+    kernel::sleep_ns(20 * kMillisecond);
+    stubborn.may_end.post();  // for a run that must not come
+    KTAP_CHECK(waited && !early);
+    KTAP_CHECK(stubborn.runs.load(std::memory_order_relaxed) == 1);
     return nullptr;
 }
 

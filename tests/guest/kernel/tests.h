@@ -26,6 +26,7 @@ const char* wait_is_interrupted();
 const char* sleep_is_not_early();
 const char* timers_fire_in_order();
 const char* cancelled_timer_is_silent();
+const char* timer_is_cancelled_by_several();
 const char* work_runs();
 
 const char* log_reader_waits();
