@@ -60,6 +60,17 @@ PhysAddr EarlyMemory::allocate_pages(usize count) {
     return {};
 }
 
+bool EarlyMemory::is_in_ram(PhysRange range) const {
+    if (range.end > kDirectMapEnd) return false;
+    PhysAddr at = range.begin;
+    // Each step ends another entry, so as many as there are suffice.
+    for (usize step = 0; step <= ram_count_ && at < range.end; ++step) {
+        for (const PhysRange& entry : ram())
+            if (at >= entry.begin && at < entry.end) at = entry.end;
+    }
+    return at >= range.end;
+}
+
 void EarlyMemory::add_free(PhysRange range) {
     range = cut_to_direct_map(range);
     PhysRange pages{range.begin.align_up(kPageSize), range.end.align_down(kPageSize)};

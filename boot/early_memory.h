@@ -27,6 +27,8 @@ public:
     std::span<const arch::PhysRange> free_ranges() const { return {free_.data(), free_count_}; }
     // All RAM, used or not, the first MiB included: what the direct map shows.
     std::span<const arch::PhysRange> ram() const { return {ram_.data(), ram_count_}; }
+    // Every byte of it is RAM that the direct map shows; so is an empty range.
+    bool is_in_ram(arch::PhysRange range) const;
     // A usable page below 640 KiB for init_smp(); nothing if there is none.
     std::optional<PhysAddr> low_page() const { return low_page_; }
 

@@ -58,7 +58,7 @@ u32 start_other_processors() {
 
 // A module whose name ends in .klp is a patch; so is one without a name, since direct boot passes none. What is lost
 // here can't be in force: where patches are required, the system doesn't start.
-void take_boot_patches() {
+void take_boot_patches(const EarlyMemory& memory) {
     auto lost = [](std::string_view name, std::string_view reason) {
         Text<256> text;
         text.append("boot patch ", name, " refused: ", reason);
@@ -70,6 +70,10 @@ void take_boot_patches() {
     for (const Module& module : boot_info().module_list()) {
         std::string_view name = module.name.view();
         if (!name.empty() && !name.ends_with(".klp")) continue;
+        if (!memory.is_in_ram(module.range)) {
+            lost(name, "the boot loader says that it lies where there is no memory");
+            continue;
+        }
         auto* bytes = arch::direct_map(module.range.begin).as<const std::byte>();
         if (!kernel::add_boot_patch(name, {bytes, module.range.size()})) lost(name, "there are too many");
     }
@@ -108,7 +112,7 @@ void start_control() {
     start_console();
     kernel::start_patch_service();
     start_control();
-    take_boot_patches();
+    take_boot_patches(memory);
     u32 processors = start_other_processors();
     kernel::log_parts(kernel::LogLevel::info, processors, processors == 1 ? " processor runs" : " processors run");
 

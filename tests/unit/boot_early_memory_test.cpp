@@ -43,6 +43,21 @@ TEST_F(EarlyMemoryTest, LeavesOutModulesByWholePages) {
               (std::vector{range(0x100000, 0x200000), range(0x300000, 0x400000), range(0x401000, 0x7fff000)}));
 }
 
+TEST_F(EarlyMemoryTest, KnowsWhatIsRam) {
+    add(0x8000000, 0x9000000, MemoryType::acpi_nvs);  // goes on from the one before
+    add(arch::kDirectMapSize - 0x1000, arch::kDirectMapSize + 0x1000, MemoryType::usable);
+    EarlyMemory memory(info_, kImage);
+    EXPECT_TRUE(memory.is_in_ram(range(0x100000, 0x100001)));
+    EXPECT_TRUE(memory.is_in_ram(range(0x7000000, 0x9000000)));
+    EXPECT_TRUE(memory.is_in_ram(range(0x20000000, 0x20000000)));
+    EXPECT_FALSE(memory.is_in_ram(range(0x8ffffff, 0x9000001)));
+    EXPECT_FALSE(memory.is_in_ram(range(0x9000000, 0x9000001)));
+    EXPECT_FALSE(memory.is_in_ram(range(0xfee00000, 0xfee01000)));
+    EXPECT_TRUE(memory.is_in_ram(range(arch::kDirectMapSize - 1, arch::kDirectMapSize)));
+    EXPECT_FALSE(memory.is_in_ram(range(arch::kDirectMapSize - 1, arch::kDirectMapSize + 1)));
+    EXPECT_FALSE(memory.is_in_ram(range(arch::kDirectMapSize, ~u64{0})));
+}
+
 TEST_F(EarlyMemoryTest, BelievesTheStricterOfTwoEntries) {
     add(0x7000000, 0x7001000, MemoryType::reserved);
     EXPECT_EQ(free_ranges().back(), range(0x7001000, 0x8000000));
