@@ -23,8 +23,9 @@ check_format:
 	@python3 tools/lint/format.py
 check_shell:
 	@shellcheck -x $(SHELL_SCRIPTS) && echo "shell: files=$(words $(SHELL_SCRIPTS)) findings=0"
+# FILES="a.cpp b.h" checks only those.
 check_tidy: build/clang/compile_commands.json
-	@python3 tools/lint/tidy.py $(CLANG_TIDY) build/clang
+	@python3 tools/lint/tidy.py $(CLANG_TIDY) build/clang $(FILES)
 check_neutral: build/demo.elf build/graft  ## edits that change no code, over every file of the image (minutes)
 	@python3 tests/build/neutral_test.py
 check_rows: $(IMAGE) build/tools/imagetables
