@@ -1,5 +1,6 @@
 #include "control/kernel_system.h"
 
+#include "formats/release.h"
 #include "kernel/clock.h"
 #include "kernel/code_map.h"
 #include "kernel/log.h"
@@ -15,7 +16,6 @@ namespace graft::control {
 
 namespace {
 
-constexpr std::string_view kName = "graft 0.1";
 constexpr unsigned kAddressDigits = 16;
 
 std::string_view name_of(formats::SymbolType type) {
@@ -105,10 +105,27 @@ private:
     GrowingText& out_;
 };
 
+// The functions of patches. Positions are ranks in the image, where these aren't: 0.
+class CodeRows final : public patch::CodeVisitor {
+public:
+    explicit CodeRows(GrowingText& out) : out_(out) {}
+
+    void code(const patch::PatchCode& code) override {
+        for (const patch::CodeSymbol& symbol : code.symbols) {
+            if (out_.failed()) return;
+            out_.append(hex(symbol.address.value, kAddressDigits), '\t', name_of(formats::SymbolType::function), '\t',
+                        symbol.size, "\t0\t", symbol.name, '\t', code.patch_name, '\n');
+        }
+    }
+
+private:
+    GrowingText& out_;
+};
+
 }  // namespace
 
 void KernelSystem::write_version(GrowingText& out) {
-    out.append(kName, "\nbuild-id ");
+    out.append("graft ", formats::kRelease, "\nbuild-id ");
     append_build_id(out);
     out.append("\ncompiler gcc ", __VERSION__, '\n');
 }
@@ -129,7 +146,7 @@ void KernelSystem::write_tainted(GrowingText& out) {
     if (!is_tainted) out.append("0\n");
 }
 
-// address, type, size, position, name
+// address, type, size, position, name; of a patch's functions also the patch
 void KernelSystem::write_symbols(GrowingText& out) {
     const formats::ImageTables& tables = kernel::image_tables();
     for (u32 index = 0; index < tables.symbol_count() && !out.failed(); ++index) {
@@ -137,6 +154,8 @@ void KernelSystem::write_symbols(GrowingText& out) {
         out.append(hex(tables.address(symbol).value, kAddressDigits), '\t', name_of(symbol.type), '\t', symbol.size);
         out.append('\t', symbol.position, '\t', tables.name(symbol), '\n');
     }
+    CodeRows rows(out);
+    registry().visit_code(rows);
 }
 
 void KernelSystem::write_metrics(GrowingText& out) {

@@ -97,6 +97,16 @@ std::optional<KlpState> decode_state(std::span<const std::byte> payload, u64 whe
     return state;
 }
 
+std::optional<KlpDisplayName> decode_display_name(std::span<const std::byte> payload, u64 where) {
+    Reader reader(payload);
+    KlpDisplayName name;
+    name.where = where;
+    name.symbol = reader.read<u32>();
+    name.text = reader.take_text(reader.remaining());
+    if (!reader.ok() || name.symbol == 0) return std::nullopt;
+    return name;
+}
+
 }  // namespace
 
 bool KlpEnvelope::is_signed() const {
@@ -253,6 +263,8 @@ KlpResult<void> KlpMetadata::take(const Record& record) {
             return {};
         case KlpTag::state:
             return take_state(record);
+        case KlpTag::display_name:
+            return take_display_name(record);
     }
     if ((record.flags & kKlpCritical) != 0) return klp_error(Reason::unknown_record, record.where, record.tag);
     return {};
@@ -288,6 +300,17 @@ KlpResult<void> KlpMetadata::take_state(const Record& record) {
     return {};
 }
 
+KlpResult<void> KlpMetadata::take_display_name(const Record& record) {
+    auto name = decode_display_name(record.payload, record.where);
+    if (!name || name->symbol <= last_display_symbol_) return klp_error(Reason::bad_record, record.where, record.tag);
+    if (name->text.empty() || name->text.size() > kKlpMaxSymbolName)
+        return klp_error(Reason::bad_text, record.where, name->text.size(), kKlpMaxSymbolName);
+    if (!is_one_line(name->text)) return klp_error(Reason::bad_text, record.where, record.tag);
+    last_display_symbol_ = name->symbol;
+    display_size_ += name->text.size();
+    return {};
+}
+
 std::optional<KlpFunction> KlpMetadata::next_function(usize& cursor) const {
     while (auto record = next_record(cursor)) {
         if (record->is(KlpTag::func) || record->is(KlpTag::hold)) {
@@ -307,6 +330,13 @@ std::optional<KlpReference> KlpMetadata::next_reference(usize& cursor) const {
 std::optional<KlpState> KlpMetadata::next_state(usize& cursor) const {
     while (auto record = next_record(cursor)) {
         if (record->is(KlpTag::state)) return decode_state(record->payload, record->where);
+    }
+    return std::nullopt;
+}
+
+std::optional<KlpDisplayName> KlpMetadata::next_display_name(usize& cursor) const {
+    while (auto record = next_record(cursor)) {
+        if (record->is(KlpTag::display_name)) return decode_display_name(record->payload, record->where);
     }
     return std::nullopt;
 }
@@ -374,6 +404,12 @@ void KlpMetadataWriter::state(const KlpState& state) {
     number(static_cast<u16>(state.name.size()));
     number(u16{0});
     raw(state.name.data(), state.name.size());
+}
+
+void KlpMetadataWriter::display_name(u32 symbol, std::string_view text) {
+    record(KlpTag::display_name, 0, 4 + text.size());
+    number(symbol);
+    raw(text.data(), text.size());
 }
 
 usize KlpMetadataWriter::finish() {

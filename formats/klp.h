@@ -81,6 +81,7 @@ enum class KlpTag : u16 {
     hold = 17,
     reference = 18,
     state = 19,
+    display_name = 20,
 };
 
 inline constexpr u16 kKlpCritical = 1;  // record flag: whoever doesn't know the tag must refuse the patch
@@ -167,6 +168,13 @@ struct KlpReference {
     u64 where = 0;
 };
 
+// How people call a function of the patch.
+struct KlpDisplayName {
+    u32 symbol = 0;  // index in the object's symbol table, larger than the one before; not 0
+    std::string_view text;
+    u64 where = 0;
+};
+
 // What a state's callbacks are, in the order of their symbols in the record.
 enum class KlpCallback : u8 { pre_patch, post_patch, pre_unpatch, post_unpatch, destroy };
 inline constexpr usize kKlpCallbackCount = 5;
@@ -202,11 +210,15 @@ public:
     u32 hold_count() const { return hold_count_; }
     u32 reference_count() const { return reference_count_; }
     u32 state_count() const { return state_count_; }
+    // Bytes of all display names together.
+    u64 display_size() const { return display_size_; }
 
     // Walks in the order of the section; a cursor starts at 0 and is the walk's own.
     std::optional<KlpFunction> next_function(usize& cursor) const;
     std::optional<KlpReference> next_reference(usize& cursor) const;
     std::optional<KlpState> next_state(usize& cursor) const;
+    // By symbol, ascending.
+    std::optional<KlpDisplayName> next_display_name(usize& cursor) const;
 
 private:
     struct Record;
@@ -216,6 +228,7 @@ private:
     KlpResult<void> take_text(const Record& record, std::string_view& into, usize limit);
     KlpResult<void> take_flags(const Record& record);
     KlpResult<void> take_state(const Record& record);
+    KlpResult<void> take_display_name(const Record& record);
 
     std::span<const std::byte> section_;
     KlpHeader header_;
@@ -226,6 +239,8 @@ private:
     u32 hold_count_ = 0;
     u32 reference_count_ = 0;
     u32 state_count_ = 0;
+    u32 last_display_symbol_ = 0;
+    u64 display_size_ = 0;
 };
 
 // ---- writing --------------------------------------------------------------------------------------------------------
@@ -243,6 +258,8 @@ public:
                   std::span<const KlpRange> ranges);
     void reference(u32 symbol, VirtAddr address);
     void state(const KlpState& state);
+    // Ascending by symbol.
+    void display_name(u32 symbol, std::string_view text);
 
     // Writes the header; returns the section's size. The buffer is complete only if it is at least that large.
     usize finish();

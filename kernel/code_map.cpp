@@ -147,7 +147,7 @@ CodeName name_in_patch(const Region& region, VirtAddr pc) {
     for (const patch::CodeSymbol& symbol : region.code.symbols) {
         if (!AddressRange::of(symbol.address, symbol.size).contains(pc)) continue;
         name.function = symbol.name;
-        name.display = symbol.name;
+        name.display = symbol.display;
         name.offset = pc - symbol.address;
     }
     return name;

@@ -2,12 +2,43 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "patch/destructors.h"
 #include "patch/machine_refusal.h"
 #include "patch/relocate.h"
 
 namespace graft::patch {
+
+namespace {
+
+// The display names of symbols that are asked for in ascending order.
+class DisplayNames {
+public:
+    // `kept`: the texts one after the other, which outlive the metadata's.
+    DisplayNames(const formats::KlpMetadata& metadata, const char* kept) : metadata_(metadata), kept_(kept) {
+        advance();
+    }
+
+    std::optional<std::string_view> of(u32 symbol) {
+        while (name_ && name_->symbol < symbol) advance();
+        if (!name_ || name_->symbol != symbol) return std::nullopt;
+        return std::string_view(kept_, name_->text.size());
+    }
+
+private:
+    void advance() {
+        if (name_) kept_ += name_->text.size();
+        name_ = metadata_.next_display_name(cursor_);
+    }
+
+    const formats::KlpMetadata& metadata_;
+    const char* kept_;
+    usize cursor_ = 0;
+    std::optional<formats::KlpDisplayName> name_;
+};
+
+}  // namespace
 
 RefusalResult<void> LoadedObject::create(Machine& machine, const Plan& plan, std::string_view patch_name) {
     machine_ = &machine;
@@ -35,6 +66,7 @@ void LoadedObject::reset() {
     code_ = {};
     destructors_ = {};
     names_.reset();
+    display_names_.reset();
     symbols_.reset();
     constructors_.reset();
     machine_ = nullptr;
@@ -75,11 +107,23 @@ RefusalResult<void> LoadedObject::fill(const Plan& plan) {
     return {};
 }
 
+RefusalResult<void> LoadedObject::keep_names(const Plan& plan) {
+    auto strings = plan.object().symbol_strings();
+    u64 display_size = plan.metadata().display_size();
+    if (!names_.create(*machine_, strings.size()) || !display_names_.create(*machine_, display_size))
+        return refuse(RefusalCode::no_memory, code_.patch_name);
+    if (!strings.empty()) std::memcpy(names_.data(), strings.data(), strings.size());
+    char* at = display_names_.data();
+    for (usize cursor = 0; auto name = plan.metadata().next_display_name(cursor);) {
+        std::memcpy(at, name->text.data(), name->text.size());
+        at += name->text.size();
+    }
+    return {};
+}
+
 RefusalResult<void> LoadedObject::list_functions(const Plan& plan) {
     const Object& object = plan.object();
-    auto strings = object.symbol_strings();
-    if (!names_.create(*machine_, strings.size())) return refuse(RefusalCode::no_memory, code_.patch_name);
-    if (!strings.empty()) std::memcpy(names_.data(), strings.data(), strings.size());
+    GRAFT_CHECK(keep_names(plan));
 
     auto is_function = [&](const elf::Symbol& symbol) {
         bool is_code = symbol.type() == elf::kSymbolFunction && symbol.size != 0;
@@ -91,12 +135,14 @@ RefusalResult<void> LoadedObject::list_functions(const Plan& plan) {
     if (!symbols_.create(*machine_, count)) return refuse(RefusalCode::no_memory, code_.patch_name);
 
     Relocator relocator(plan, memory_);
+    DisplayNames displayed(plan.metadata(), display_names_.data());
     usize next = 0;
     for (u32 i = 1; i < object.symbol_count(); ++i) {
         auto symbol = object.symbol(i);
         if (!is_function(symbol)) continue;
         VirtAddr address = relocator.section_address(symbol.section) + symbol.value;
-        symbols_[next++] = {address, symbol.size, {names_.data() + symbol.name, object.symbol_name(symbol).size()}};
+        std::string_view name(names_.data() + symbol.name, object.symbol_name(symbol).size());
+        symbols_[next++] = {address, symbol.size, name, displayed.of(i).value_or(name)};
     }
     std::sort(symbols_.begin(), symbols_.end(),
               [](const CodeSymbol& left, const CodeSymbol& right) { return left.address < right.address; });

@@ -45,6 +45,7 @@ private:
     RefusalResult<void> reserve(const Plan& plan);
     RefusalResult<void> fill(const Plan& plan);
     RefusalResult<void> list_functions(const Plan& plan);
+    RefusalResult<void> keep_names(const Plan& plan);
     RefusalResult<void> check_frames(const Plan& plan);
     RefusalResult<void> list_constructors(const Plan& plan);
     RefusalResult<void> publish();
@@ -56,6 +57,7 @@ private:
     bool registered_ = false;
     VirtAddr destructors_;  // the table; null when there is none
     RecordArray<char> names_;
+    RecordArray<char> display_names_;
     RecordArray<CodeSymbol> symbols_;
     RecordArray<VirtAddr> constructors_;
 };

@@ -186,6 +186,15 @@ bool Registry::visit_functions(std::string_view name, FunctionVisitor& visitor) 
     return true;
 }
 
+void Registry::visit_code(CodeVisitor& visitor) {
+    MachineGuard guard(machine_);
+    for (auto* list : {&patches_, &dormant_, &lingering_}) {
+        for (Patch& patch : *list) {
+            if (!patch.object.code().text.empty()) visitor.code(patch.object.code());
+        }
+    }
+}
+
 void Registry::visit_lingering(LingeringVisitor& visitor) {
     MachineGuard guard(machine_);
     for (Patch& patch : lingering_) {

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """A nudge makes a task return from an interruptible wait inside a changing function, and no other task."""
+import re
+
 from harness import BUILD, NOTHING_TO_DO, REFUSED, TIMED_OUT, Guest, Tests, check
 
 PATCH = str(BUILD / "test-nudge/patches/errand.klp")
@@ -56,9 +58,11 @@ def _():
     check(guest.patches() == {"errand": "enabled"}, str(guest.patches()))
 
 
-@tests.add("an unload is nudged likewise")
+@tests.add("an unload is nudged likewise; the stack has the patch's function as people call it")
 def _():
     guest.graft("unload", "errand", "--no-wait")
+    stack = guest.graft("cat", f"/tasks/{holders()['willing']}/stack").output
+    check(re.search(r"::run_errand_new\(graft::nudge_test::Way\)\+0x[0-9a-f]+ \[errand\]", stack), stack)
     guest.graft("nudge", holders()["willing"])
     guest.expect(r"willing is interrupted, new\n")
     guest.expect(r"willing waits, old\n")

@@ -61,6 +61,19 @@ def _():
     check(guest.graft("cat", "/livepatch/fix-total/transition").output == "0\n", "transition")
 
 
+def symbols_of_patches():
+    rows = [line.split("\t") for line in guest.graft("cat", "/symbols").output.splitlines()]
+    check(all(len(row) in (5, 6) for row in rows), "a row of /symbols has neither 5 nor 6 columns")
+    return [row for row in rows if len(row) == 6]
+
+
+@tests.add("its functions are among the symbols")
+def _():
+    rows = symbols_of_patches()
+    check(rows and all(row[1] == "function" and row[3] == "0" and row[5] == "fix-total" for row in rows), str(rows))
+    check(any("line_amount" in row[4] for row in rows), str(rows))
+
+
 @tests.add("a second load of the name is nothing to do")
 def _():
     guest.graft("load", PATCH, code=NOTHING_TO_DO)
@@ -78,6 +91,7 @@ def _():
     output = guest.graft("unload", "fix-total").output
     check("unloaded in" in output, output)
     check(guest.patches() == {}, str(guest.patches()))
+    check(symbols_of_patches() == [], "its symbols are still there")
     invoices_are("WRONG")
 
 

@@ -34,6 +34,8 @@ Bytes example() {
         state.callback = {11, 0, 12, 0, 13};
         state.name = "limits";
         writer.state(state);
+        writer.display_name(17, "price(int)");
+        writer.display_name(18, "sum()");
         return writer.finish();
     };
     Bytes out(write({}));
@@ -93,6 +95,22 @@ TEST(Klp, ReadsAStateAsItWasWritten) {
     EXPECT_EQ(state->callback, (std::array<u32, kKlpCallbackCount>{11, 0, 12, 0, 13}));
     EXPECT_EQ(state->name, "limits");
     EXPECT_FALSE(opened->next_state(cursor).has_value());
+}
+
+TEST(Klp, ReadsDisplayNames) {
+    Bytes section = example();
+    auto opened = KlpMetadata::open(section);
+    ASSERT_TRUE(opened.has_value());
+    EXPECT_EQ(opened->display_size(), 15u);
+    usize cursor = 0;
+    auto name = opened->next_display_name(cursor);
+    ASSERT_TRUE(name.has_value());
+    EXPECT_EQ(name->symbol, 17u);
+    EXPECT_EQ(name->text, "price(int)");
+    name = opened->next_display_name(cursor);
+    ASSERT_TRUE(name.has_value());
+    EXPECT_EQ(name->text, "sum()");
+    EXPECT_FALSE(opened->next_display_name(cursor).has_value());
 }
 
 TEST(Klp, RefusesEveryTruncation) {

@@ -131,6 +131,20 @@ void add_metadata_cases(std::vector<Case>& cases) {
                             [](PatchBuilder& builder, Fixture&) { builder.functions[0].position = 0; }));
     cases.push_back(spoiled(RefusalCode::bad_record, "no range",
                             [](PatchBuilder& builder, Fixture&) { builder.functions[0].parts.clear(); }));
+    auto displayed = [&](RefusalCode code, std::string why, u32 first, u32 second, std::string text) {
+        cases.push_back(spoiled(code, std::move(why), [=](PatchBuilder& builder, Fixture&) {
+            builder.more_metadata = [=](auto& writer) {
+                writer.display_name(first, "f");
+                writer.display_name(second, text);
+            };
+        }));
+    };
+    displayed(RefusalCode::bad_record, "display name of nothing", 0, 1, "g");
+    displayed(RefusalCode::bad_record, "display names twice", 1, 1, "g");
+    displayed(RefusalCode::bad_record, "display names out of order", 2, 1, "g");
+    displayed(RefusalCode::bad_text, "empty display name", 1, 2, "");
+    displayed(RefusalCode::bad_text, "display name of two lines", 1, 2, "g\nh");
+    displayed(RefusalCode::bad_text, "long display name", 1, 2, std::string(1025, 'g'));
     cases.push_back(spoiled(RefusalCode::bad_text, "version", [](PatchBuilder& builder, Fixture&) {
         builder.more_metadata = [](auto& writer) { writer.text(KlpTag::version, "1.0\n2.0"); };
     }));

@@ -177,6 +177,95 @@ TEST_F(PatchRegistryTest, StaysInTransitionWhenACallSiteCannotBeSettled) {
     EXPECT_EQ(stage("fix"), Stage::enabled);
 }
 
+TEST_F(PatchRegistryTest, NamesItsCodeForPeople) {
+    struct Names final : CodeVisitor {
+        void code(const PatchCode& code) override {
+            for (const CodeSymbol& symbol : code.symbols)
+                lines.push_back(std::string(code.patch_name) + " " + std::string(symbol.name) + " " +
+                                std::string(symbol.display));
+        }
+        std::vector<std::string> lines;
+    };
+    auto names = [&] {
+        Names names;
+        registry->visit_code(names);
+        return names.lines;
+    };
+    PatchBuilder builder(image, "fix");
+    u32 first = builder.add_function("_Z5firstv");
+    builder.add_function("plain");
+    u32 last = builder.add_function("_Z4lastv");
+    builder.replace("f0");
+    // The others have no name for people; one names what isn't a function.
+    builder.more_metadata = [&](auto& writer) {
+        writer.display_name(first, "first()");
+        writer.display_name(last, "last()");
+        writer.display_name(last + 1000, "nothing");
+    };
+    ASSERT_TRUE(registry->load(builder.build(), {}, {}).has_value());
+    auto found = names();
+    auto has = [&](const char* line) { return std::count(found.begin(), found.end(), line) == 1; };
+    EXPECT_TRUE(has("fix _Z5firstv first()"));
+    EXPECT_TRUE(has("fix plain plain"));
+    EXPECT_TRUE(has("fix _Z4lastv last()"));
+    EXPECT_EQ(registry->complete(), Completion::done);
+    // One that lingers has its names; one that is gone has none.
+    machine.references.push_back({Reference::Kind::heap, VirtAddr(8), image.patch_room().begin.value + 8, 0});
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(names(), found);
+    machine.references.clear();
+    EXPECT_EQ(registry->retry_lingering(), 1u);
+    EXPECT_TRUE(names().empty());
+}
+
+// Some stack can't be walked: nobody waits for it, but for the transition's own end.
+TEST_F(PatchRegistryTest, GoesOnWhileItDrains) {
+    constexpr u64 kSeconds = 1'000'000'000;
+    ASSERT_TRUE(load(make("fix", {"f0"})).has_value());
+    machine.undrained = true;
+    EXPECT_EQ(registry->complete(), Completion::draining);
+    EXPECT_EQ(registry->complete(), Completion::draining);
+    EXPECT_TRUE(registry->transition().has_value());
+    EXPECT_NE(machine.ledger().trampolines, 0u);
+    EXPECT_TRUE(machine.ledger().in_transition);
+    // Its sites lead straight to their target: it can't be turned any more.
+    auto is_refused = [](const RefusalResult<void>& result) {
+        return !result && result.error().code == RefusalCode::transition_running;
+    };
+    EXPECT_TRUE(is_refused(registry->reverse("fix")));
+    EXPECT_TRUE(is_refused(registry->unregister("fix")));
+    EXPECT_TRUE(is_refused(registry->force("fix")));
+    EXPECT_FALSE(registry->withdraw("fix", "simulated"));
+    EXPECT_TRUE(is_refused(load(make("fix-2", {"f1"}))));
+    registry->tick();
+    usize lines = machine.log_lines.size();
+    EXPECT_EQ(registry->complete(), Completion::draining);
+    EXPECT_EQ(machine.log_lines.size(), lines);
+    machine.advance(6 * kSeconds);
+    EXPECT_EQ(registry->complete(), Completion::draining);
+    EXPECT_EQ(machine.log_lines.size(), lines + 1);
+    EXPECT_EQ(events(), "load-started fix\nrefused \n");  // fix-2 was
+    machine.undrained = false;
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+    EXPECT_EQ(machine.ledger().trampolines, 0u);
+}
+
+// A deadline that passes meanwhile comes too late to turn anything.
+TEST_F(PatchRegistryTest, KeepsWhatHasSettledPastItsDeadline) {
+    PatchBuilder builder(image, "fix");
+    builder.replace("f0");
+    ASSERT_TRUE(registry->load(builder.build(), {}, {.deadline_ns = 1000}).has_value());
+    machine.undrained = true;
+    EXPECT_EQ(registry->complete(), Completion::draining);
+    machine.advance(2000);
+    registry->tick();
+    machine.undrained = false;
+    EXPECT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+}
+
 TEST_F(PatchRegistryTest, ShowsItsFunctions) {
     load_fully(make("fix", {"f2", "f0"}, {"f5"}));
     struct Visitor final : FunctionVisitor {

@@ -382,6 +382,19 @@ TEST(Pack, AStateCarriesItsCallbacks) {
     EXPECT_FALSE(bare->is_irreversible());
 }
 
+TEST(Pack, MangledFunctionsHaveNamesForPeople) {
+    TestObject test = good();
+    u32 before = test.add_function("_Z10make_tablei");
+    u32 plain = test.add_function("drop_table");
+    test.declare_state("limits", {.id = 77}, {before, 0, 0, plain});
+    Parsed parsed(*test.packed());
+    std::string names;
+    for (usize cursor = 0; auto name = parsed.metadata->next_display_name(cursor);)
+        names += parsed.object.symbols[name->symbol].name + " " + std::string(name->text) + "\n";
+    EXPECT_NE(names.find("_Z10make_tablei make_table(int)\n"), std::string::npos) << names;
+    EXPECT_EQ(names.find("drop_table"), std::string::npos) << names;
+}
+
 TEST(Pack, StatesKeepTheOrderOfTheSource) {
     TestObject test = good();
     test.declare_state("third", {.id = 3}, {}, 12);

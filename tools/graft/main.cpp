@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "formats/release.h"
 #include "tools/graft/command.h"
 
 namespace graft::tool {
@@ -22,6 +23,7 @@ int run(int argc, char** argv) {
     CommandLine line;
     app.require_subcommand(1);
     app.fallthrough();
+    app.set_version_flag("--version", fmt::format("graft {}", formats::kRelease), "Prints the release and ends");
     app.footer("Exit codes: 0 done, 1 refused, 2 usage, 3 nothing to do, 4 no connection, 5 timed out.");
     define_globals(app, line);
     define_run(app, line);

@@ -24,13 +24,20 @@ struct ElfDeleter {
 }  // namespace
 
 std::string readable(std::string_view linkage_name) {
+    std::string text = demangled(linkage_name);
+    if (text == linkage_name) return fmt::format("'{}'", text);
+    return fmt::format("'{}' ({})", text, linkage_name);
+}
+
+std::string demangled(std::string_view linkage_name) {
     std::string name(linkage_name);
+    if (!name.starts_with("_Z")) return name;  // `i` would be demangled, too: as a type
     int status = 0;
-    char* demangled = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
-    if (status != 0 || !demangled) return "'" + name + "'";
-    std::string text = fmt::format("'{}' ({})", demangled, name);
-    std::free(demangled);
-    return text;
+    char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
+    if (status != 0 || !text) return name;
+    std::string result(text);
+    std::free(text);
+    return result;
 }
 
 PackResult<Image> Image::open(std::vector<std::byte> file, const std::string& path) {

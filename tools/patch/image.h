@@ -79,5 +79,7 @@ private:
 
 // The name as a programmer writes it, with the linkage name behind it if that differs: "price(int) (_Z5pricei)".
 std::string readable(std::string_view linkage_name);
+// As people write it; the name itself when it isn't mangled.
+std::string demangled(std::string_view linkage_name);
 
 }  // namespace graft::tools

@@ -9,7 +9,27 @@ namespace {
 
 using formats::KlpTag;
 
-std::vector<std::byte> metadata(const KlpContents& contents, const formats::KlpBuildId& build_id) {
+struct DisplayName {
+    u32 symbol;
+    std::string text;
+};
+
+// Of functions whose linkage name isn't what people would write.
+std::vector<DisplayName> display_names(const Object& object) {
+    std::vector<DisplayName> names;
+    for (u32 i = 1; i < object.symbols.size(); ++i) {
+        const ObjectSymbol& symbol = object.symbols[i];
+        if (symbol.type != STT_FUNC || symbol.is_undefined() || symbol.size == 0) continue;
+        std::string text = demangled(symbol.name);
+        if (text == symbol.name) continue;
+        names.push_back({i, text.substr(0, formats::kKlpMaxSymbolName)});
+    }
+    return names;
+}
+
+std::vector<std::byte> metadata(const Object& object, const KlpContents& contents,
+                                const formats::KlpBuildId& build_id) {
+    std::vector<DisplayName> names = display_names(object);
     std::vector<std::byte> bytes;
     // The first round only measures.
     for (int round = 0; round < 2; ++round) {
@@ -37,6 +57,7 @@ std::vector<std::byte> metadata(const KlpContents& contents, const formats::KlpB
             writer.state(record);
         }
         for (auto [symbol, address] : contents.references) writer.reference(symbol, address);
+        for (const DisplayName& name : names) writer.display_name(name.symbol, name.text);
         bytes.resize(writer.finish());
     }
     return bytes;
@@ -88,7 +109,7 @@ std::string build_id_text(const formats::KlpBuildId& build_id) {
 
 PackResult<std::vector<std::byte>> write_klp(Object object, const KlpContents& contents,
                                              const formats::KlpBuildId& build_id) {
-    std::vector<std::byte> section = metadata(contents, build_id);
+    std::vector<std::byte> section = metadata(object, contents, build_id);
     if (auto checked = formats::KlpMetadata::open(section); !checked)
         return pack_error(fmt::format("{}: the metadata breaks a limit of the format (reason {}, found {}, at most {})",
                                       object.path, static_cast<int>(checked.error().reason), checked.error().found,
