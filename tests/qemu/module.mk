@@ -13,3 +13,11 @@ build/tools/fids: $(FIDS_SOURCES:%=build/host/%.o)
 	@mkdir -p $(@D)
 	$(HOST_CXX) $(HOST_FLAGS) $^ -lfmt -o $@
 HOST_OBJECTS += build/host/tests/qemu/fids.cpp.o
+
+# A client that means harm.
+HOSTILE_SOURCES := tests/qemu/hostile.cpp $(wildcard base/*.cpp formats/*.cpp tools/host/*.cpp) \
+    $(addprefix tools/graft/,connect.cpp deadline.cpp failure.cpp link_stream.cpp)
+build/tools/hostile: $(HOSTILE_SOURCES:%=build/host/%.o)
+	@mkdir -p $(@D)
+	$(HOST_CXX) $(HOST_FLAGS) $^ -lfmt -o $@
+HOST_OBJECTS += build/host/tests/qemu/hostile.cpp.o
