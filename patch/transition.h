@@ -26,8 +26,8 @@
 // new and some old), and no site may settle before the last task has moved. In step 2 both versions of a site mean the
 // same to every task, and again in step 5; so it doesn't matter when a processor sees which.
 //
-// Up to step 4 it can be turned. A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share has
-// moved, until it is promoted or turned. Turned twice, it is the canary again.
+// Up to step 4 it can be turned. A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share
+// has moved, until it is promoted or turned. Turned twice, it is the canary again.
 //
 // turn() only changes the target: trampolines choose by a task's own side, and the changing set serves both directions.
 //
@@ -74,7 +74,8 @@ public:
     void turn();
     // Only of a canary. From now on everybody is to move.
     void promote();
-    // Only when no task is left to move, and not of a canary that leads forward. Afterwards it can't be turned any more.
+    // Only when no task is left to move, and not of a canary that leads forward. Afterwards it can't be turned any
+    // more.
     RefusalResult<void> settle();
     bool is_settled() const { return settled_; }
     // Only when it is settled. False: a task may stand in a trampoline, and nobody can say; to be called again.
