@@ -39,6 +39,8 @@ enum class NodeKind : u8 {
     function_old,
     function_new,
     function_calls,
+    function_faults,
+    function_latency,
     // id: the upload
     upload,
 };
@@ -51,6 +53,7 @@ enum class PatchAttribute : u16 {
     transition,
     force,
     probation,
+    abort_if,
     commit,
     rollback,
     dormant,
@@ -121,6 +124,7 @@ inline constexpr Entry kPatchEntries[] = {
     {"transition", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::transition), false, kReadWrite},
     {"force", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::force), false, kWriteOnly},
     {"probation", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::probation), false, kReadOnly},
+    {"abort_if", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::abort_if), false, kReadOnly},
     {"commit", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::commit), false, kWriteOnly},
     {"rollback", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::rollback), false, kWriteOnly},
     {"dormant", NodeKind::patch_attribute, static_cast<u16>(PatchAttribute::dormant), false, kReadOnly},
@@ -147,6 +151,8 @@ inline constexpr Entry kFunctionEntries[] = {
     {"old", NodeKind::function_old, 0, false, kReadOnly},
     {"new", NodeKind::function_new, 0, false, kReadOnly},
     {"calls", NodeKind::function_calls, 0, false, kReadOnly},
+    {"faults", NodeKind::function_faults, 0, false, kReadOnly},
+    {"latency", NodeKind::function_latency, 0, false, kReadOnly},
 };
 
 }  // namespace graft::control

@@ -199,6 +199,7 @@ ControlResult<void> PatchSystem::load(std::span<const std::byte> file, const Loa
                                .probation_ns = request.probation_ns,
                                .deadline_ns = request.deadline_ns,
                                .canary = request.canary,
+                               .health = request.health,
                                .nudge_period_ns = request.nudge_period_ns};
     auto result = registry_.load(file, request.name, options, &ticket);
     if (!result) return refuse_as(request.name, result.error());

@@ -19,6 +19,7 @@
 #include "control/buffer.h"
 #include "control/error.h"
 #include "patch/canary.h"
+#include "patch/health.h"
 #include "patch/views.h"
 
 namespace graft::control {
@@ -42,6 +43,7 @@ struct LoadRequest {
     u64 deadline_ns = 0;   // 0: none
     patch::CanaryPolicy canary;
     u64 nudge_period_ns = 0;  // 0: nobody is nudged by itself
+    patch::HealthRules health;
     patch::Source source = patch::Source::network;
 };
 

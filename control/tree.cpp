@@ -50,6 +50,8 @@ std::optional<NodeKind> table_of(NodeKind kind) {
         case NodeKind::function_old:
         case NodeKind::function_new:
         case NodeKind::function_calls:
+        case NodeKind::function_faults:
+        case NodeKind::function_latency:
             return NodeKind::function;
         default:
             return std::nullopt;

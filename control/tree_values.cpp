@@ -179,6 +179,20 @@ ControlResult<void> ControlTree::render_task(Node node, GrowingText& out) {
     return {};
 }
 
+namespace {
+
+void append_rules(const patch::HealthRules& rules, GrowingText& out) {
+    std::string_view between;
+    for (const patch::HealthRule& rule : rules.span()) {
+        Text<64> text;
+        patch::render(rule, text);
+        out.append(between, text.view());
+        between = " ";
+    }
+}
+
+}  // namespace
+
 ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
     auto attribute = static_cast<PatchAttribute>(node.index);
     bool is_there = false;
@@ -224,6 +238,9 @@ ControlResult<void> ControlTree::render_patch(Node node, GrowingText& out) {
                 case PatchAttribute::probation:
                     out.append((patch.probation_left_ns + kSecond - 1) / kSecond);
                     break;
+                case PatchAttribute::abort_if:
+                    append_rules(patch.health, out);
+                    break;
                 case PatchAttribute::dormant:
                     out.append(patch.dormant);
                     break;
@@ -258,6 +275,27 @@ bool ControlTree::render_states(Node node, GrowingText& out) {
     });
 }
 
+namespace {
+
+void append_latency(std::string_view version, const patch::MeasuredCalls& calls, GrowingText& out) {
+    out.append(version, '\t', calls.timed, '\t', calls.min_ns, '\t', calls.mean_ns, '\t', calls.p99_ns, '\n');
+}
+
+// Nothing of a function that isn't measured.
+void render_measured(NodeKind kind, const patch::MeasuredFunction& function, GrowingText& out) {
+    if (!function.is_measured) return;
+    if (kind == NodeKind::function_latency) {
+        append_latency("old", function.before, out);
+        append_latency("new", function.after, out);
+        return;
+    }
+    bool is_calls = kind == NodeKind::function_calls;
+    out.append(is_calls ? function.before.calls : function.before.faults, '\t');
+    out.append(is_calls ? function.after.calls : function.after.faults, '\n');
+}
+
+}  // namespace
+
 ControlResult<void> ControlTree::render_function(Node node, GrowingText& out) {
     u16 index = 0;
     bool is_there = system_.visit_functions(node.id, [&](const patch::FunctionView& function) {
@@ -276,7 +314,7 @@ ControlResult<void> ControlTree::render_function(Node node, GrowingText& out) {
                 out.append(hex(function.new_function.value, kAddressDigits), '\t', function.new_size);
                 break;
             default:
-                return;  // calls are counted only while a canary runs
+                return render_measured(node.kind, function.measured, out);
         }
         out.append('\n');
     });

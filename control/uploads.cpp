@@ -82,6 +82,28 @@ bool set_option(std::string_view key, std::string_view value, LoadRequest& reque
     return true;
 }
 
+ControlResult<void> add_health_rule(std::string_view file_name, std::string_view text, LoadRequest& request) {
+    auto rule = patch::parse_health_rule(text);
+    if (!rule) {
+        return refuse(ErrorNumber::invalid, file_name, ": abort_if=", text,
+                      " is no health rule: expected faults>N, or p99>FACTORx with a factor from 0.01 to 1000");
+    }
+    if (request.health.add(*rule)) return {};
+    return refuse(ErrorNumber::invalid, file_name, ": more than ", patch::kMaxHealthRules, " health rules");
+}
+
+// Rules that nothing would ever act on are a mistake, and it is told of.
+ControlResult<void> check_health_rules(const LoadRequest& request) {
+    if (request.health.empty() || request.canary) return {};
+    if (request.health.has(patch::HealthRule::Kind::p99)) {
+        return refuse(ErrorNumber::invalid, request.name,
+                      ": a p99 rule needs a canary: without one, nothing measures the version before");
+    }
+    if (request.probation_ns != 0) return {};
+    return refuse(ErrorNumber::invalid, request.name,
+                  ": health rules act in a canary and on probation, and neither canary nor probation is asked for");
+}
+
 }  // namespace
 
 std::string_view Upload::patch_name() const {
@@ -189,6 +211,7 @@ ControlResult<void> Uploads::load(Upload& upload) {
     request.name = upload.patch_name();
     request.source = source_;
     auto result = take_options(request.name, request);
+    if (result) result = check_health_rules(request);
     if (result) result = system_.load(upload.bytes.view(), request);
     upload.bytes.release();
     upload.state = result ? Upload::State::loaded : Upload::State::refused;
@@ -227,6 +250,10 @@ ControlResult<void> Uploads::take_options(std::string_view patch_name, LoadReque
         if (sign != std::string_view::npos) {
             key.remove_suffix(key.size() - sign);
             value.remove_prefix(sign + 1);
+        }
+        if (sign != std::string_view::npos && key == "abort_if") {
+            GRAFT_CHECK(add_health_rule(file_name.view(), value, request));
+            continue;
         }
         if (sign == std::string_view::npos || !set_option(key, value, request)) {
             return refuse(ErrorNumber::invalid, file_name.view(), ": option ", line, " is unknown or has a bad value");

@@ -84,6 +84,13 @@ VirtAddr current_target(VirtAddr entry) {
     return site ? VirtAddr(site->target.load(std::memory_order_acquire)) : entry;  // pairs with the text writer's store
 }
 
+u32 index_of(const arch::CallSite& site) {
+    return static_cast<u32>(&site - sites.data());
+}
+arch::CallSite& call_site_at(u32 index) {
+    return sites[index];
+}
+
 usize call_site_count() {
     return sites.size();
 }

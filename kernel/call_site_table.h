@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "arch/x86_64/call_sites.h"
 #include "base/types.h"
 
 namespace graft::kernel {
@@ -17,5 +18,8 @@ void install_image_call_sites();
 [[nodiscard]] VirtAddr current_target(VirtAddr entry);
 
 [[nodiscard]] usize call_site_count();
+// A site's index in the table, below call_site_count(), and back. Context: any.
+[[nodiscard]] u32 index_of(const arch::CallSite& site);
+[[nodiscard]] arch::CallSite& call_site_at(u32 index);
 
 }  // namespace graft::kernel

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/measuring.h"
 #include "arch/x86_64/return_hook.h"
 #include "arch/x86_64/sync.h"
 #include "base/assert.h"
@@ -77,6 +78,8 @@ public:
         if (tables->text().contains(pc)) {
             AddressRange hook{VirtAddr(graft_return_hook), VirtAddr(graft_return_hook_end)};
             if (hook.contains(pc)) return arch::KnownFrame::return_hook;
+            AddressRange measured{VirtAddr(graft_measure_return), VirtAddr(graft_measure_return_end)};
+            if (measured.contains(pc)) return arch::KnownFrame::measured_return;
             AddressRange entry{VirtAddr(arch_task_entry()), VirtAddr(arch_task_entry_end())};
             return entry.contains(pc) ? arch::KnownFrame::task_entry : arch::KnownFrame::none;
         }
@@ -85,6 +88,7 @@ public:
     }
 
     VirtAddr return_hook() const override { return VirtAddr(graft_return_hook); }
+    VirtAddr measured_return() const override { return VirtAddr(graft_measure_return); }
 
     std::span<const std::byte> text_before(VirtAddr pc, usize count) const override {
         VirtAddr last = pc - 1;

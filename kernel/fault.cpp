@@ -5,6 +5,7 @@
 #include "arch/x86_64/pure/unwind.h"
 #include "arch/x86_64/upcalls.h"
 #include "kernel/code_map.h"
+#include "kernel/measuring.h"
 #include "kernel/patch_callbacks.h"
 #include "kernel/patch_worker.h"
 #include "kernel/processor.h"
@@ -114,6 +115,7 @@ bool judge(Task& task, const arch::InterruptFrame& frame, bool in_handler, TextB
         return false;
     }
     task.is_stopping = true;
+    note_measured_fault(task);
     return true;
 }
 

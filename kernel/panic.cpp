@@ -102,7 +102,8 @@ void print_repetition(u32 times) {
 void print_stack(const Task& task, const arch::InterruptFrame& frame) {
     arch::DirectStackReader memory;
     arch::StackSegments segments = segments_for(task);
-    arch::HookRecord hooked{VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original)};
+    arch::HookRecord hooked{VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original),
+                            task.context.measured.open()};
     arch::Walker walker(code_map(), memory, segments, registers_of(frame), hooked, true);
     arch::Frame found;
     u32 number = 0;

@@ -53,6 +53,15 @@ public:
     bool drain(const patch::Trampolines& trampolines) override;
     void synchronise() override;
 
+    patch::MachineResult<void> prepare_measuring(std::span<const patch::Dispatch> functions, patch::Universe settled,
+                                                 patch::Universe new_side) override;
+    VirtAddr measured_site(VirtAddr entry) const override;
+    void measure_both(std::span<const patch::Dispatch> functions, patch::Universe new_side) override;
+    void measure_one(std::span<const patch::Dispatch> functions, patch::Universe which,
+                     patch::Universe new_side) override;
+    void stop_measuring(std::span<const patch::Dispatch> functions) override;
+    patch::MeasuredFunction measured(VirtAddr entry) const override;
+
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
     void begin_canary(const patch::Examiner& examiner, patch::Universe target,
                       const patch::CanaryPolicy& policy) override;

@@ -6,6 +6,7 @@
 #include "arch/x86_64/sync.h"
 #include "kernel/call_site_table.h"
 #include "kernel/code_map.h"
+#include "kernel/measuring.h"
 #include "kernel/memory.h"
 #include "kernel/patch_machine.h"
 #include "kernel/patch_memory.h"
@@ -162,6 +163,27 @@ bool PatchMachine::drain(const patch::Trampolines& trampolines) {
 
 void PatchMachine::synchronise() {
     arch::synchronise_processors();
+}
+
+patch::MachineResult<void> PatchMachine::prepare_measuring(std::span<const patch::Dispatch> functions,
+                                                           patch::Universe settled, patch::Universe new_side) {
+    return kernel::prepare_measuring(functions, settled, new_side);
+}
+VirtAddr PatchMachine::measured_site(VirtAddr entry) const {
+    return gate_of(entry);
+}
+void PatchMachine::measure_both(std::span<const patch::Dispatch> functions, patch::Universe new_side) {
+    kernel::measure_both(functions, new_side);
+}
+void PatchMachine::measure_one(std::span<const patch::Dispatch> functions, patch::Universe which,
+                               patch::Universe new_side) {
+    kernel::measure_one(functions, which, new_side);
+}
+void PatchMachine::stop_measuring(std::span<const patch::Dispatch> functions) {
+    kernel::stop_measuring(functions);
+}
+patch::MeasuredFunction PatchMachine::measured(VirtAddr entry) const {
+    return kernel::measured(entry);
 }
 
 }  // namespace graft::kernel

@@ -6,6 +6,7 @@
 #include "kernel/code_map.h"
 #include "kernel/image.h"
 #include "kernel/log.h"
+#include "kernel/measuring.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
 #include "kernel/patch_memory.h"
@@ -51,6 +52,7 @@ void start_memory(std::span<const arch::PhysRange> usable) {
     install_image_call_sites();
     init_stacks();
     init_patch_memory();
+    make_gates();
     run_constructors();
 }
 

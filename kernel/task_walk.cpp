@@ -27,7 +27,7 @@ arch::Registers starting_registers(const Task& task, const arch::InterruptFrame*
 }
 
 arch::HookRecord hook_of(const Task& task) {
-    return {VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original)};
+    return {VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original), task.context.measured.open()};
 }
 
 }  // namespace

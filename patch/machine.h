@@ -182,6 +182,23 @@ struct Dispatch {
     bool is_measured = false;         // of a canary: its calls are counted and timed, on either side
 };
 
+// What was counted of the calls of one version of a measured function. Times are 0 while `timed` is.
+struct MeasuredCalls {
+    u64 calls = 0;    // begun
+    u64 timed = 0;    // returned, and timed
+    u64 untimed = 0;  // begun too deep in measured calls, or while their return was hooked
+    u64 faults = 0;
+    u64 min_ns = 0;
+    u64 mean_ns = 0;
+    u64 p99_ns = 0;  // 99 % took as long or less; at most 6.25 % too large
+};
+
+struct MeasuredFunction {
+    bool is_measured = false;
+    MeasuredCalls before;  // the version that the patch found
+    MeasuredCalls after;   // the patch's
+};
+
 struct Trampolines {
     AddressRange text;  // all of the set; slot i serves dispatch i
     u64 slot_size = 0;
@@ -325,6 +342,24 @@ public:
     [[nodiscard]] virtual bool drain(const Trampolines& trampolines) = 0;
     // Returns when every processor has passed a point with interrupts on, outside verdicts and hooks.
     virtual void synchronise() = 0;
+
+    // -- measuring: calls of a canary's functions are counted and timed where their sites lead to measured_site(). A
+    // call goes to the version of the task's universe, as a trampoline would have it, and counts as the patch's version
+    // or the one before. Times include whatever happens before the return: interrupts, preemption, sleep, measured
+    // calls. A change's functions are measured all or none.
+    //
+    // Makes ready what isn't measured yet: calls go to the settled universe's version from either. `new_side`: the
+    // universe in which the patch's versions are called.
+    [[nodiscard]] virtual MachineResult<void> prepare_measuring(std::span<const Dispatch> functions, Universe settled,
+                                                                Universe new_side) = 0;
+    [[nodiscard]] virtual VirtAddr measured_site(VirtAddr entry) const = 0;
+    // From now on each universe has its version. No task may be where that makes a difference.
+    virtual void measure_both(std::span<const Dispatch> functions, Universe new_side) = 0;
+    // From now on either universe has the version of `which`. No task may be in the other one.
+    virtual void measure_one(std::span<const Dispatch> functions, Universe which, Universe new_side) = 0;
+    // Forgets what was counted, of those that are measured. No site leads to measuring any more.
+    virtual void stop_measuring(std::span<const Dispatch> functions) = 0;
+    [[nodiscard]] virtual MeasuredFunction measured(VirtAddr entry) const = 0;
 
     // -- tasks
     // From here on moves are possible: births, hooks and checks ask `examiner`, and whoever is clear gets `target`. All

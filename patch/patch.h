@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "patch/canary.h"
 #include "patch/func_stack.h"
+#include "patch/health.h"
 #include "patch/loaded_object.h"
 #include "patch/machine.h"
 #include "patch/memory.h"
@@ -65,6 +66,7 @@ struct Patch {
     u64 nudge_period_ns = 0;     // asked for by its load, for its load's transition; 0: nobody is nudged
     CanaryPolicy canary;         // asked for by its load
     bool is_measured = false;    // since its load as a canary: until it is in force without probation, or out of force
+    HealthRules health;          // asked for by its load
     u64 probation_end_ns = 0;    // 0: not on probation
     bool rollback_due = false;   // it is to be rolled back by itself as soon as no transition runs
     bool rollback_told = false;  // that it couldn't begin

@@ -62,6 +62,7 @@ RefusalResult<void> Registry::load_locked(const Origin& origin, std::string_view
     patch->nudge_period_ns = options.nudge_period_ns;
     patch->canary = options.canary;
     patch->is_measured = static_cast<bool>(options.canary);
+    patch->health = options.health;
     GRAFT_CHECK(succeed(*patch, outgoing));
     auto pushed = push_funcs(*patch);
     if (!pushed) {

@@ -114,6 +114,7 @@ struct LoadOptions {
     u64 probation_ns = 0;             // from the end of the transition on; 0: none
     u64 deadline_ns = 0;          // for the transition (of a canary: the share), from its first live site on; 0: none
     CanaryPolicy canary = {};     // none: all tasks move
+    HealthRules health = {};      // looked at as a canary and on probation
     u64 nudge_period_ns = 0;      // who holds the transition is nudged each such time; 0: nobody is
     std::string_view label = {};  // what records call the file while its name isn't known; empty: nothing
 };
@@ -344,6 +345,12 @@ private:
     FaultAnswer answer_to_fault(const Patch& patch) const;
     WayBack way_back_of(const Patch& patch) const;
     bool take_back(Patch& patch, std::string_view reason);
+    // registry_measuring.cpp
+    void end_measuring(Patch& patch);
+    bool is_watched_by_rules(const Patch& patch) const;
+    u64 faults_of(const Patch& patch) const;
+    bool breaks_rules(const Patch& patch, TextBuffer& reason) const;
+    void check_health();
     // registry_release.cpp
     void retire(Patch& patch);
     void request_search();
@@ -382,6 +389,7 @@ private:
     std::array<Outcome, kOutcomes> outcomes_{};
     TaintView taint_;
     u64 alarm_ = kNoAlarm;
+    u64 health_due_ns_ = 0;  // when rules are looked at next
     u64 unauthenticated_refusals_ = 0;
     u64 rollback_retry_ns_ = 0;  // when one that is due and couldn't begin is tried again
     // Of the lingering patches that are searched for; a member, so that a search can't fail, and so that no searched

@@ -45,7 +45,7 @@ RefusalResult<void> Registry::commit(std::string_view name) {
 void Registry::end_probation(Patch& patch) {
     patch.probation_end_ns = 0;
     watch(patch, false);
-    patch.is_measured = false;
+    end_measuring(patch);
     Patch* predecessor = patch.predecessor;
     record(HistoryEvent::committed, patch, predecessor != nullptr ? predecessor->texts.name : std::string_view());
     if (predecessor != nullptr) pay_debts(*predecessor);
@@ -80,9 +80,11 @@ RefusalResult<void> Registry::check_no_rollback_due() {
 // ---- at a time ------------------------------------------------------------------------------------------------------
 
 void Registry::tick() {
+    check_health();
     MachineGuard guard(machine_);
     alarm_ = kNoAlarm;  // it has gone off
     u64 now = machine_.now_ns();
+    health_due_ns_ = now + kHealthPeriodNs;
     report_overdue(now);
     if (is_moving() && run_.deadline_at_ns != 0 && run_.deadline_at_ns <= now) expire();
     start_due_rollback();
@@ -105,6 +107,7 @@ void Registry::set_alarm() {
     auto take = [&](u64 at) { next = at < next ? at : next; };
     if (callbacks_.step && !callbacks_.overdue) take(callbacks_.step_began_ns + callbacks_.step.state->time_limit_ns);
     for (Patch& patch : patches_) {
+        if (is_watched_by_rules(patch)) take(health_due_ns_);
         if (has_callback) break;  // the end of it comes first
         if (patch.rollback_due) {
             if (!transition_) take(rollback_retry_ns_);

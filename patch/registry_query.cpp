@@ -139,6 +139,7 @@ PatchView Registry::view_of(const Patch& patch) const {
     view.forced = patch.forced;
     view.canary = canary_of(patch);
     view.on_probation = patch.is_on_probation();
+    view.health = patch.health;
     if (u64 now = machine_.now_ns(); patch.probation_end_ns > now)
         view.probation_left_ns = patch.probation_end_ns - now;
     if (patch.predecessor != nullptr && patch.predecessor->stage == Stage::dormant)
@@ -181,7 +182,11 @@ bool Registry::visit_functions(std::string_view name, FunctionVisitor& visitor) 
     MachineGuard guard(machine_);
     Patch* patch = find_registered(name);
     if (patch == nullptr) return false;
-    for (const Func& func : patch->funcs) visitor.function(patch::view_of(func));
+    for (const Func& func : patch->funcs) {
+        FunctionView view = patch::view_of(func);
+        view.measured = machine_.measured(func.old.entry);
+        visitor.function(view);
+    }
     for (const Hold& hold : patch->holds) visitor.function(view_of_hold(hold.function));
     return true;
 }

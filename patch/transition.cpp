@@ -68,10 +68,12 @@ void add_patch(ChangingSet& set, const Patch* patch) {
 Transition::Transition(Machine& machine, const Change& change, Universe settled)
     : machine_(machine), change_(change), forward_(other(settled)), target_(other(settled)) {
     is_canary_ = change.kind == Change::Kind::load && change.incoming->canary;
+    is_measured_ = subject().is_measured;
 }
 
 Transition::~Transition() {
     GRAFT_ASSERT(!begun_);
+    if (has_new_counts_) machine_.stop_measuring(dispatches_.span());
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
 }
 
@@ -103,12 +105,26 @@ RefusalResult<void> Transition::make_dispatches() {
         dispatch.entry = (incoming != nullptr ? incoming : outgoing)->old.entry;
         dispatch.version[static_cast<usize>(forward_)] = version_of(incoming, dispatch.entry);
         dispatch.version[static_cast<usize>(other(forward_))] = version_of(outgoing, dispatch.entry);
-        dispatch.is_measured = subject().is_measured;
+        dispatch.is_measured = is_measured_;
     });
     auto trampolines = machine_.make_trampolines(dispatches_.span());
     if (!trampolines) return std::unexpected(refusal_of(trampolines.error(), name));
     trampolines_ = *trampolines;
+    return prepare_measuring();
+}
+
+RefusalResult<void> Transition::prepare_measuring() {
+    if (!is_measured_) return {};
+    auto prepared = machine_.prepare_measuring(dispatches_.span(), other(forward_), new_side());
+    if (!prepared) return std::unexpected(refusal_of(prepared.error(), subject().texts.name));
+    has_new_counts_ = change_.kind == Change::Kind::load;
     return {};
+}
+
+// Whether calls go on being measured after the end, as it would be now.
+bool Transition::measures_on() const {
+    if (!is_measured_ || winner() != &subject()) return false;
+    return change_.kind != Change::Kind::load || subject().probation_ns != 0;
 }
 
 RefusalResult<void> Transition::make_changing_set(std::span<const AddressRange> forced) {
@@ -131,8 +147,13 @@ RefusalResult<void> Transition::write_sites() {
 }
 
 RefusalResult<void> Transition::begin() {
-    for (usize i = 0; i < dispatches_.size(); ++i) changes_[i] = {dispatches_[i].entry, trampolines_.slot(i)};
+    for (usize i = 0; i < dispatches_.size(); ++i) {
+        VirtAddr entry = dispatches_[i].entry;
+        changes_[i] = {entry, is_measured_ ? machine_.measured_site(entry) : trampolines_.slot(i)};
+    }
     GRAFT_CHECK(write_sites());
+    has_new_counts_ = false;
+    if (is_measured_) machine_.measure_both(dispatches_.span(), new_side());
 
     begun_ = true;
     began_ns_ = machine_.now_ns();
@@ -160,12 +181,15 @@ void Transition::promote() {
 
 RefusalResult<void> Transition::settle() {
     GRAFT_ASSERT(!is_canary_ || !is_forward());
+    bool measures_on = this->measures_on();
     for (usize i = 0; i < dispatches_.size(); ++i) {
         VirtAddr target = dispatches_[i].version[static_cast<usize>(target_)];
         bool is_original = target == dispatches_[i].entry + kCallSiteSize;
         changes_[i] = {dispatches_[i].entry, is_original ? VirtAddr() : target};
+        if (measures_on) changes_[i].target = machine_.measured_site(dispatches_[i].entry);
     }
     GRAFT_CHECK(write_sites());
+    if (measures_on) machine_.measure_one(dispatches_.span(), target_, new_side());
     settled_ = true;
     return {};
 }
@@ -179,6 +203,7 @@ bool Transition::end() {
     machine_.end_transition();
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
     trampolines_ = {};
+    if (is_measured_ && !measures_on()) machine_.stop_measuring(dispatches_.span());
     begun_ = false;
     return true;
 }

@@ -29,6 +29,9 @@
 // Up to step 4 it can be turned. A load that is a canary (patch/canary.h) stays in step 3, or in step 4 when its share
 // has moved, until it is promoted or turned. Turned twice, it is the canary again.
 //
+// Of a subject that is measured, sites lead to measuring (Machine::prepare_measuring()) in place of the trampolines,
+// and stay so after the end when the subject is on probation then.
+//
 // turn() only changes the target: trampolines choose by a task's own side, and the changing set serves both directions.
 //
 // Locking: the registry's lock, but for examine(). Once begun, a transition ends only by settle() and end().
@@ -93,6 +96,8 @@ public:
     Universe target() const { return target_; }
     // Not promoted yet.
     bool is_canary() const { return is_canary_; }
+    // The universe in which the subject is in force.
+    Universe new_side() const { return change_.kind == Change::Kind::load ? forward_ : other(forward_); }
     u32 turns() const { return turns_; }
     u64 began_ns() const { return began_ns_; }
 
@@ -101,6 +106,8 @@ public:
 
 private:
     RefusalResult<void> make_dispatches();
+    RefusalResult<void> prepare_measuring();
+    bool measures_on() const;
     RefusalResult<void> make_changing_set(std::span<const AddressRange> forced);
     usize count_functions() const;
     RefusalResult<void> write_sites();
@@ -114,6 +121,8 @@ private:
     bool begun_ = false;
     bool is_canary_ = false;
     bool settled_ = false;
+    bool is_measured_ = false;          // calls are measured while it runs
+    bool has_new_counts_ = false;       // made for this transition, which hasn't begun
     RecordArray<Dispatch> dispatches_;  // by entry
     RecordArray<SiteChange> changes_;
     Trampolines trampolines_;

@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "patch/canary.h"
+#include "patch/health.h"
 #include "patch/machine.h"
 #include "patch/refusal.h"
 
@@ -35,6 +36,7 @@ struct PatchView {
     std::string_view dormant;   // the predecessor that can be gone back to; empty: none
     bool on_probation = false;
     u64 probation_left_ns = 0;
+    HealthRules health;
     bool forced = false;
     CanaryView canary;
     std::string_view signer;  // name of the key that vouched for it; empty: unsigned, and accepted so
@@ -59,6 +61,7 @@ struct FunctionView {
     u64 new_size = 0;
     bool hold = false;
     bool patched = false;  // its func is on its func stack now
+    MeasuredFunction measured;
 };
 
 struct TransitionView {

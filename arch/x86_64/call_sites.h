@@ -13,12 +13,16 @@
 
 namespace graft::arch {
 
+struct MeasuredFunction;
+
 struct CallSite {
     u64 entry = 0;
     // Where a call of this function goes now: entry + kSiteSize while the NOP stands there.
     // Written (release) by the text writer before the first breakpoint byte, read (acquire) by
     // permanent/breakpoint.cpp.
     std::atomic<u64> target{0};
+    // While calls are measured (measuring.h): by what. Release by the kernel; acquire in permanent/measure.cpp.
+    std::atomic<MeasuredFunction*> measured{nullptr};
 };
 
 // `sites` must be sorted by entry, stay for good, and have target = entry + kSiteSize. Context: boot, once.

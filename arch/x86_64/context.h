@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "arch/x86_64/offsets.h"
+#include "arch/x86_64/pure/measured_return.h"
 #include "base/types.h"
 
 namespace graft::arch {
@@ -25,6 +26,7 @@ struct Context {
     u8* fpu = nullptr;  // 16-byte aligned FXSAVE area, or null for a task that never uses SSE
     ReturnHook hook;
     u8 patch_state = 0;
+    MeasuredReturns measured;  // pushed and popped by permanent/measure.cpp while the task runs, interrupts off
 };
 
 inline constexpr u32 kContextRsp = GRAFT_CONTEXT_RSP;

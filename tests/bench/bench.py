@@ -84,6 +84,8 @@ def measure_call(options):
     rows = [["instructions of a call", "Graft", "more than unpatched", "Linux 6.1, same emulator"],
             row("past the call site", "past_site", ""),
             row("unpatched", "unpatched", str(LINUX["unpatched"])),
+            row("measured, of a canary", "measured", ""),
+            row("of another function meanwhile", "beside_measured", ""),
             row("settled", "settled", f"+{LINUX['settled']}"),
             row("patch comes, task moved", "loading_moved", f"+{LINUX['in_transition']}"),
             row("patch comes, task not moved", "loading_not_moved", f"+{LINUX['in_transition']}"),
@@ -92,7 +94,7 @@ def measure_call(options):
             row("unloaded", "unloaded", "")]
     lines = table(rows) + ["A trampoline compares the patch state and jumps: it writes nothing, to memory or a register but the flags."]
     summary = " ".join(f"{key}={hundredths(figures[key])}" if key in figures else f"{key}=missing"
-                       for key in ("past_site", "unpatched", "settled", "in_transition", "unloaded"))
+                       for key in ("past_site", "unpatched", "measured", "beside_measured", "settled", "in_transition", "unloaded"))
     return passed, {"one_processor_hundredths": figures, "linux": LINUX}, lines, summary
 
 

@@ -24,6 +24,7 @@ struct SimFrame {
         site,           // at the entry, the call site not executed yet
         before_choice,  // in a trampoline that hasn't read the task's state
         after_choice,   // in a trampoline that has
+        gate,           // on the way to measuring, which hasn't chosen
         body,
     };
     At at = At::site;
@@ -164,6 +165,7 @@ private:
     void step(SimTask& task);
     void step_outside(SimTask& task);
     void step_site(SimTask& task, SimFrame& frame);
+    void step_gate(SimTask& task, SimFrame& frame);
     void step_body(SimTask& task);
     void call(SimTask& task, usize function);
     void push(SimTask& task, const SimFrame& frame);

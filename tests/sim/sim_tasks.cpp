@@ -193,6 +193,8 @@ void SimMachine::step(SimTask& task) {
         case SimFrame::At::after_choice:
             if (!trampolines_.contains(frame.trampolines)) return violation("a task runs in a freed trampoline");
             return land(task, frame, frame.chosen);
+        case SimFrame::At::gate:
+            return step_gate(task, frame);
         case SimFrame::At::body:
             return step_body(task);
     }
@@ -212,6 +214,11 @@ void SimMachine::step_site(SimTask& task, SimFrame& frame) {
     VirtAddr entry = image_.function(*frame.function).entry();
     VirtAddr target = seen_site(task.processor, entry);
     if (!target) return land(task, frame, entry + kCallSiteSize);
+    if (target == measured_site(entry)) {
+        frame.at = SimFrame::At::gate;
+        frame.pc = target;
+        return;
+    }
     for (auto& [handle, set] : trampolines_) {
         if (!set.text.contains(target)) continue;
         frame.at = SimFrame::At::before_choice;
@@ -222,6 +229,15 @@ void SimMachine::step_site(SimTask& task, SimFrame& frame) {
     }
     if (!is_live_text(target)) return violation("a call site leads into freed code");
     land(task, frame, target);
+}
+
+// Whenever that is: measuring may have ended meanwhile, or be another one.
+void SimMachine::step_gate(SimTask& task, SimFrame& frame) {
+    VirtAddr entry = image_.function(*frame.function).entry();
+    auto found = measured_.find(entry);
+    if (found != measured_.end()) return land(task, frame, found->second.version[static_cast<usize>(task.state)]);
+    frame.at = SimFrame::At::site;
+    frame.pc = entry;
 }
 
 // The call arrives at a version of the function.

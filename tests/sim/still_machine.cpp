@@ -285,6 +285,52 @@ VirtAddr StillMachine::site(VirtAddr entry) const {
     return found == sites_.end() ? VirtAddr() : found->second;
 }
 
+// ---- measuring ------------------------------------------------------------------------------------------------------
+
+MachineResult<void> StillMachine::prepare_measuring(std::span<const Dispatch> functions, Universe settled,
+                                                    Universe new_side) {
+    if (fails()) return graft::fail(MachineError{.what = "no counts"});
+    for (const Dispatch& dispatch : functions) {
+        if (measured_.contains(dispatch.entry)) continue;
+        VirtAddr version = dispatch.version[static_cast<usize>(settled)];
+        bool is_new = settled == new_side;
+        measured_[dispatch.entry] = {{version, version}, {is_new, is_new}};
+    }
+    return {};
+}
+
+void StillMachine::measure_both(std::span<const Dispatch> functions, Universe new_side) {
+    for (const Dispatch& dispatch : functions) {
+        if (!measured_.contains(dispatch.entry)) return violation("a function is measured that wasn't prepared");
+        measured_[dispatch.entry] = {dispatch.version, {new_side == Universe::zero, new_side == Universe::one}};
+    }
+}
+
+void StillMachine::measure_one(std::span<const Dispatch> functions, Universe which, Universe new_side) {
+    for (const Dispatch& dispatch : functions) {
+        if (!measured_.contains(dispatch.entry)) return violation("a function is measured that wasn't prepared");
+        VirtAddr version = dispatch.version[static_cast<usize>(which)];
+        bool is_new = which == new_side;
+        measured_[dispatch.entry] = {{version, version}, {is_new, is_new}};
+    }
+}
+
+void StillMachine::stop_measuring(std::span<const Dispatch> functions) {
+    for (const Dispatch& dispatch : functions) {
+        if (site(dispatch.entry) == measured_site(dispatch.entry))
+            violation("measuring ends where a call site leads to it");
+        measured_.erase(dispatch.entry);
+    }
+}
+
+MeasuredFunction StillMachine::measured(VirtAddr entry) const {
+    if (!measured_.contains(entry)) return {};
+    auto found = counted.find(entry);
+    MeasuredFunction function = found == counted.end() ? MeasuredFunction{} : found->second;
+    function.is_measured = true;
+    return function;
+}
+
 // ---- transitions ----------------------------------------------------------------------------------------------------
 
 void StillMachine::begin_transition(const Examiner& examiner, Universe target) {
@@ -341,6 +387,7 @@ Ledger StillMachine::ledger() const {
     }
     ledger.registered = registered_.size();
     ledger.trampolines = trampolines_.size();
+    ledger.measured = measured_.size();
     ledger.sites = sites_;
     ledger.in_transition = examiner_ != nullptr;
     return ledger;

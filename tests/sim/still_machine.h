@@ -25,6 +25,7 @@ struct Ledger {
     u64 patch_bytes = 0;
     usize registered = 0;
     usize trampolines = 0;
+    usize measured = 0;
     std::map<VirtAddr, VirtAddr> sites;
     bool in_transition = false;
 
@@ -66,6 +67,14 @@ public:
     patch::MachineResult<void> write_sites(std::span<const patch::SiteChange> changes) override;
     bool drain(const patch::Trampolines&) override { return !undrained; }
     void synchronise() override {}
+    patch::MachineResult<void> prepare_measuring(std::span<const patch::Dispatch> functions, patch::Universe settled,
+                                                 patch::Universe new_side) override;
+    VirtAddr measured_site(VirtAddr entry) const override { return entry + kGateDistance; }
+    void measure_both(std::span<const patch::Dispatch> functions, patch::Universe new_side) override;
+    void measure_one(std::span<const patch::Dispatch> functions, patch::Universe which,
+                     patch::Universe new_side) override;
+    void stop_measuring(std::span<const patch::Dispatch> functions) override;
+    patch::MeasuredFunction measured(VirtAddr entry) const override;
     void begin_transition(const patch::Examiner& examiner, patch::Universe target) override;
     void begin_canary(const patch::Examiner& examiner, patch::Universe target,
                       const patch::CanaryPolicy& policy) override;
@@ -124,6 +133,7 @@ public:
     std::set<VirtAddr> foreign_sites;  // entries at which a debugger left a breakpoint
     bool undrained = false;            // there is a stack that drain() can't walk
     u64 history_records = 0;
+    std::map<VirtAddr, patch::MeasuredFunction> counted;  // by entry: what measured() tells, of what is measured
 
     // Callbacks as the core started them, by patch and function: "fix pre_patch_7"; "shadow 7": the end of shadow
     // variables.
@@ -136,6 +146,12 @@ public:
     std::vector<std::string> violations;  // misuse of the contract by the core
 
 protected:
+    // Where gates lie, from their functions' entries; nothing else is there.
+    static constexpr u64 kGateDistance = u64{1} << 44;
+    struct Measured {
+        std::array<VirtAddr, 2> version;  // by universe
+        std::array<bool, 2> is_new{};     // do calls count as the patch's version's?
+    };
     struct TrampolineSet {
         AddressRange text;
         std::vector<patch::Dispatch> dispatches;
@@ -153,6 +169,7 @@ protected:
     SimImage& image_;
     std::map<VirtAddr, VirtAddr> sites_;  // live ones only
     std::map<u64, TrampolineSet> trampolines_;
+    std::map<VirtAddr, Measured> measured_;  // by entry
     std::map<u64, Allocation> allocations_;
     const patch::Examiner* examiner_ = nullptr;
     patch::Universe target_ = patch::Universe::zero;

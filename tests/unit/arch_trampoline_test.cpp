@@ -143,6 +143,17 @@ TEST(ArchTrampoline, RefusesWhatIsOutOfReach) {
     EXPECT_EQ(slot, (std::array<u8, kTrampolineSlot>{}));
 }
 
+TEST(ArchTrampoline, AGateLoadsItsIndexAndJumps) {
+    std::array<u8, kGateSlot> slot{};
+    VirtAddr at(0xffffffffa0000000);
+    ASSERT_TRUE(encode_gate(at, 0x04030201, at + 0x1000, slot));
+    std::array<u8, kGateSlot> expected = {0x41, 0xbb, 1, 2, 3, 4, 0xe9, 0xf5, 0x0f, 0, 0, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc};
+    EXPECT_EQ(slot, expected);
+    slot = {};
+    EXPECT_FALSE(encode_gate(at, 1, VirtAddr(0xffff800000000000), slot));
+    EXPECT_EQ(slot, (std::array<u8, kGateSlot>{}));
+}
+
 TEST(ArchTrampoline, DisplacementsReachExactlySoFar) {
     VirtAddr at(0xffffffff00000000);
     EXPECT_EQ(displacement(at, at + 0x7fffffff), 0x7fffffff);

@@ -23,6 +23,7 @@ constexpr VirtAddr kOdd{0xffffffff80200700};           // its return address isn
 constexpr VirtAddr kTaskEntry{0xffffffff80200800};
 constexpr VirtAddr kHook{0xffffffff80200900};
 constexpr VirtAddr kTrampoline{0xffffffff80200a00};
+constexpr VirtAddr kMeasured{0xffffffff80200c00};
 constexpr VirtAddr kInterrupt{0xffffffff80200b00};
 constexpr u64 kFunctionSize = 0x40;
 
@@ -43,6 +44,7 @@ public:
         add(kOdd, {0x0e, 16, 0x90, 2});
         add(kFramePointer, {0x0c, 10, 0});
         add(kHook, {0x0e, 0, 0x46, 0x0e, 8, 0x41, 0x0e, 16});
+        add(kMeasured, {0x0e, 0, 0x44, 0x0e, 8, 0x41, 0x0e, 16});
         // Five words by the processor, then rbx and r10.
         builder_.cie({.augmentation = "zRS", .program = {0x0c, 7, 40, 0x90, 5, 0x87, 2}});
         add(kInterrupt, {0x41, 0x0e, 48, 0x83, 6, 0x41, 0x0e, 56, 0x8a, 7});
@@ -71,10 +73,12 @@ public:
     KnownFrame known_frame(VirtAddr pc) const override {
         if (AddressRange::of(kTaskEntry, 0x10).contains(pc)) return KnownFrame::task_entry;
         if (AddressRange::of(kHook, kFunctionSize).contains(pc)) return KnownFrame::return_hook;
+        if (AddressRange::of(kMeasured, kFunctionSize).contains(pc)) return KnownFrame::measured_return;
         if (AddressRange::of(kTrampoline, 32).contains(pc)) return KnownFrame::trampoline;
         return KnownFrame::none;
     }
     VirtAddr return_hook() const override { return kHook; }
+    VirtAddr measured_return() const override { return kMeasured; }
     std::span<const std::byte> text_before(VirtAddr pc, usize count) const override {
         if (!is_text(pc - 1)) return {};
         usize end = pc - kText;
@@ -209,6 +213,83 @@ TEST(ArchUnwind, WalksThroughTheHookRoutine) {
     ASSERT_EQ(world.walk(), Unreliable::none);
     EXPECT_EQ(world.frames[0].return_slot, kTop - 40);
     EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+}
+
+// inner's return address is kept by measuring.
+class ArchUnwindMeasured : public ::testing::Test {
+protected:
+    ArchUnwindMeasured() {
+        world.hook.measured = records;
+        world.set(kTop - 40, kMeasured.value);
+    }
+    void in_routine(u64 offset, VirtAddr rsp) {
+        world.registers = Registers::switched_out(kMeasured + offset, rsp);
+        world.registers.set(Register::rbp, (kTop - 16).value);
+    }
+
+    std::array<MeasuredReturn, 2> records{
+        {{.slot = (kTop - 200).value, .original = 1}, {.slot = (kTop - 40).value, .original = (kOuter + 0x20).value}}};
+    World world;
+};
+
+TEST_F(ArchUnwindMeasured, IsTranslatedByTheRecordOfItsSlot) {
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    EXPECT_EQ(world.frames[0].return_slot, kTop - 40);
+}
+
+TEST_F(ArchUnwindMeasured, IsRefusedWithoutARecord) {
+    world.hook.measured = std::span(records).first(1);
+    EXPECT_EQ(world.walk(), Unreliable::measured_without_record);
+}
+
+TEST_F(ArchUnwindMeasured, ARecordWhoseSlotIsNotWrittenYetChangesNothing) {
+    world.set(kTop - 40, (kOuter + 0x20).value);
+    records[1].original = 1;
+    EXPECT_EQ(world.walk(), Unreliable::none);
+}
+
+TEST_F(ArchUnwindMeasured, LiesUnderTheHook) {
+    world.hook.slot = kTop - 40;
+    world.hook.original = kMeasured;
+    world.set(kTop - 40, kHook.value);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    // In the hook's routine, before and after it has put its original back.
+    world.registers = Registers::switched_out(kHook, kTop - 32);
+    world.registers.set(Register::rbp, (kTop - 16).value);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    world.set(kTop - 40, kMeasured.value);
+    world.registers.set(Register::rip, (kHook + 6).value);
+    world.registers.set(Register::rsp, (kTop - 40).value);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+}
+
+TEST_F(ArchUnwindMeasured, TheRoutineReturnsToTheRecordWhateverTheSlotHolds) {
+    world.set(kTop - 40, 0x1234);
+    in_routine(0, kTop - 32);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[0].known, KnownFrame::measured_return);
+    EXPECT_FALSE(world.frames[0].return_slot);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    in_routine(4, kTop - 40);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    EXPECT_EQ(world.frames[0].return_slot, kTop - 40);
+}
+
+TEST_F(ArchUnwindMeasured, TheRoutineReturnsToTheSlotOnceTheRecordIsClosed) {
+    world.hook.measured = {};
+    world.set(kTop - 40, (kOuter + 0x20).value);
+    in_routine(4, kTop - 40);
+    ASSERT_EQ(world.walk(), Unreliable::none);
+    EXPECT_EQ(world.frames[1].pc, kOuter + 0x20);
+    world.set(kTop - 40, kMeasured.value);
+    EXPECT_EQ(world.walk(), Unreliable::measured_without_record);
+    in_routine(0, kTop - 32);
+    EXPECT_EQ(world.walk(), Unreliable::measured_without_record);
 }
 
 TEST(ArchUnwind, FrameAddressFromR10OnlyWhereItIsKnown) {

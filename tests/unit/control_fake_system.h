@@ -36,6 +36,7 @@ class FakeSystem final : public System {
 public:
     std::vector<FakePatch> patches;
     std::vector<FakePatch> lingering;
+    patch::MeasuredFunction measured;  // of every function
     std::vector<FakeTask> tasks{{1, "idle/0"}, {2, "worker"}};
     std::vector<std::string> log;
     std::vector<std::string> history;
@@ -119,6 +120,7 @@ public:
             view.entry = VirtAddr(function.entry);
             view.old_size = 32;
             view.new_function = VirtAddr(u64{0xffffffff90000000});
+            view.measured = measured;
             view.new_size = 48;
             view.hold = function.hold;
             view.patched = true;

@@ -61,10 +61,11 @@ TEST_F(TreeTest, Tasks) {
 TEST_F(TreeTest, Patches) {
     system.add_patch("fix");
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
-    EXPECT_EQ(client.list("livepatch/fix"),
-              (Names{"enabled",    "unregister", "transition", "force",   "probation",   "commit", "rollback",
-                     "dormant",    "set",        "replaces",   "version", "description", "fixes",  "built_from",
-                     "built_with", "signer",     "blocking",   "states",  "nudge",       "faults", "functions"}));
+    EXPECT_EQ(
+        client.list("livepatch/fix"),
+        (Names{"enabled", "unregister", "transition", "force",   "probation",   "abort_if", "commit",     "rollback",
+               "dormant", "set",        "replaces",   "version", "description", "fixes",    "built_from", "built_with",
+               "signer",  "blocking",   "states",     "nudge",   "faults",      "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");
@@ -83,13 +84,26 @@ TEST_F(TreeTest, Functions) {
     system.add_patch("fix");
     std::string cut = std::string(200, 'f') + ",2";
     EXPECT_EQ(client.list("livepatch/fix/functions"), (Names{"_ZN4demo4workEv,1", cut}));
-    EXPECT_EQ(client.list("livepatch/fix/functions/" + cut), (Names{"address", "patched", "old", "new", "calls"}));
+    EXPECT_EQ(client.list("livepatch/fix/functions/" + cut),
+              (Names{"address", "patched", "old", "new", "calls", "faults", "latency"}));
     EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/address"), "0xffffffff80201230\n");
     EXPECT_EQ(client.cat("livepatch/fix/functions/" + cut + "/address"), "0xffffffff80201600\n");
     EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/patched"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/old"), "0xffffffff80201230\t32\n");
     EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/new"), "0xffffffff90000000\t48\n");
     EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/calls"), "");
+    EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/faults"), "");
+    EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/latency"), "");
+}
+
+TEST_F(TreeTest, MeasuredFunctions) {
+    system.add_patch("fix");
+    system.measured = {.is_measured = true,
+                       .before = {.calls = 12, .timed = 11, .faults = 0, .min_ns = 1, .mean_ns = 2, .p99_ns = 3},
+                       .after = {.calls = 5, .timed = 4, .faults = 1, .min_ns = 6, .mean_ns = 7, .p99_ns = 8}};
+    EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/calls"), "12\t5\n");
+    EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/faults"), "0\t1\n");
+    EXPECT_EQ(client.cat("livepatch/fix/functions/_ZN4demo4workEv,1/latency"), "old\t11\t1\t2\t3\nnew\t4\t6\t7\t8\n");
 }
 
 TEST_F(TreeTest, Lingering) {
@@ -410,6 +424,23 @@ TEST_F(TreeTest, OptionsAreUsedUpByOneLoad) {
     ASSERT_EQ(clunk(1), "");
     EXPECT_EQ(system.loads, (Names{"other 1", "fix 1 allow_endless", "fix 1"}));
     EXPECT_EQ(client.list("livepatch"), (Names{"other", "fix", "fix"}));
+}
+
+TEST_F(TreeTest, HealthRulesAreTakenOrRefusedByName) {
+    auto answer = [&](const char* options) {
+        EXPECT_EQ(upload(1, "fix.opt", options), "");
+        EXPECT_EQ(clunk(1), "");
+        EXPECT_EQ(upload(1, "fix.klp", "x"), "");
+        std::string synced = sync(1);
+        EXPECT_EQ(clunk(1), "");
+        return synced;
+    };
+    EXPECT_NE(answer("abort_if=p99>2\n").find("fix.opt: abort_if=p99>2 is no health rule: expected faults>N"),
+              std::string::npos);
+    EXPECT_NE(answer("abort_if=faults>0\nabort_if=faults>1\nabort_if=faults>2\nabort_if=faults>3\nabort_if=faults>4\n")
+                  .find("more than 4 health rules"),
+              std::string::npos);
+    EXPECT_TRUE(system.loads.empty());
 }
 
 TEST_F(TreeTest, UnknownOptionsRefuseTheLoad) {

@@ -1,4 +1,5 @@
 // list, status, blocking, history: what the system says about its patches.
+#include <cstdlib>
 #include <memory>
 
 #include <fmt/format.h>
@@ -61,6 +62,11 @@ struct FunctionState {
     std::string name;  // "<linkage name>,<position>"
     std::string address, patched;
     std::vector<std::string> old_code, new_code;  // address and size
+    // While calls are measured: of the old and the new version. Else without a column.
+    std::vector<std::string> calls, faults;
+    std::vector<std::vector<std::string>> latency;  // version, timed, least, mean, p99 in ns
+
+    bool is_measured() const { return calls.size() == 2 && faults.size() == 2 && latency.size() == 2; }
 };
 
 std::string code_text(const std::vector<std::string>& code) {
@@ -83,17 +89,24 @@ Outcome<std::vector<FunctionState>> read_functions(NinepClient& client, const st
     std::string folder = fmt::format("/livepatch/{}/functions", patch);
     std::vector<FunctionState> functions;
     std::vector<std::string> paths;
+    constexpr const char* kFiles[] = {"address", "patched", "old", "new", "calls", "faults", "latency"};
     for (const DirectoryEntry& entry : GRAFT_TRY(client.list(folder))) {
-        functions.push_back({.name = entry.name, .address = {}, .patched = {}, .old_code = {}, .new_code = {}});
-        for (const char* each : {"address", "patched", "old", "new"})
-            paths.push_back(fmt::format("{}/{}/{}", folder, entry.name, each));
+        functions.emplace_back().name = entry.name;
+        for (const char* each : kFiles) paths.push_back(fmt::format("{}/{}/{}", folder, entry.name, each));
     }
     auto values = GRAFT_TRY(client.read_attributes(paths));
     for (usize i = 0; i < functions.size(); ++i) {
-        functions[i].address = attribute(values[4 * i]);
-        functions[i].patched = attribute(values[4 * i + 1]);
-        functions[i].old_code = columns_of(attribute(values[4 * i + 2]));
-        functions[i].new_code = columns_of(attribute(values[4 * i + 3]));
+        auto* found = &values[std::size(kFiles) * i];
+        functions[i].address = attribute(found[0]);
+        functions[i].patched = attribute(found[1]);
+        functions[i].old_code = columns_of(attribute(found[2]));
+        functions[i].new_code = columns_of(attribute(found[3]));
+        functions[i].calls = columns_of(attribute(found[4]));
+        functions[i].faults = columns_of(attribute(found[5]));
+        for (const std::string& line : lines_of(found[6].value_or(""))) {
+            functions[i].latency.push_back(columns_of(line));
+            functions[i].latency.back().resize(5);
+        }
     }
     return functions;
 }
@@ -155,6 +168,40 @@ void print_states(const std::vector<std::string>& lines) {
     table.print();
 }
 
+void write_measured(JsonWriter& json, const FunctionState& function) {
+    if (!function.is_measured()) return;
+    json.key("measured").begin_object();
+    for (usize i = 0; i < function.latency.size(); ++i) {
+        const std::vector<std::string>& latency = function.latency[i];
+        json.key(latency[0]).begin_object().field("calls", function.calls[i]).field("faults", function.faults[i]);
+        json.field("timed", latency[1]).field("min_ns", latency[2]).field("mean_ns", latency[3]);
+        json.field("p99_ns", latency[4]).end();
+    }
+    json.end();
+}
+
+std::string microseconds(const std::string& ns, const std::string& timed) {
+    return timed == "0" ? "-" : fmt::format("{:.1f} us", std::strtod(ns.c_str(), nullptr) / 1000);
+}
+
+void print_measured(const std::vector<FunctionState>& functions) {
+    Table table({"FUNCTION", "VERSION", "CALLS", "FAULTS", "MIN", "MEAN", "P99"});
+    bool is_any = false;
+    for (const FunctionState& function : functions) {
+        if (!function.is_measured()) continue;
+        is_any = true;
+        for (usize i = 0; i < function.latency.size(); ++i) {
+            const std::vector<std::string>& latency = function.latency[i];
+            table.add({printable(readable_name(function.name)), printable(latency[0]), printable(function.calls[i]),
+                       printable(function.faults[i]), microseconds(latency[2], latency[1]),
+                       microseconds(latency[3], latency[1]), microseconds(latency[4], latency[1])});
+        }
+    }
+    if (!is_any) return;
+    fmt::print("\n");
+    table.print();
+}
+
 void write_details(JsonWriter& json, const PatchDetails& details) {
     json.begin_object();
     write_patch(json, details.state);
@@ -164,6 +211,7 @@ void write_details(JsonWriter& json, const PatchDetails& details) {
         json.field("patched", function.patched == "1");
         write_code(json, "old", function.old_code);
         write_code(json, "new", function.new_code);
+        write_measured(json, function);
         json.end();
     }
     json.end().key("states");
@@ -195,6 +243,7 @@ void print_details(const PatchDetails& details) {
         fmt::print("  {:<12} {}: {} -> {}\n", function.patched == "1" ? "patched" : "function",
                    printable(readable_name(function.name)), printable(code_text(function.old_code)),
                    printable(code_text(function.new_code)));
+    print_measured(details.functions);
     if (!details.states.empty()) {
         fmt::print("\n");
         print_states(details.states);

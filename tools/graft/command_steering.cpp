@@ -29,6 +29,7 @@ struct LoadRequest {
     std::string probation = "none";
     std::string nudge_after = "none";
     std::string canary = "none";
+    std::vector<std::string> abort_if;
 };
 
 // As the guest takes it: a whole number with a unit, or "none".
@@ -57,6 +58,7 @@ std::string options_of(const LoadRequest& request) {
     if (request.probation != "none") options += fmt::format("probation={}\n", guest_duration(request.probation));
     if (request.nudge_after != "none") options += fmt::format("nudge_after={}\n", guest_duration(request.nudge_after));
     if (request.canary != "none") options += fmt::format("canary={}\n", request.canary);
+    for (const std::string& rule : request.abort_if) options += fmt::format("abort_if={}\n", rule);
     return options;
 }
 
@@ -71,6 +73,11 @@ std::string check_canary(const std::string& text) {
     bool is_share = error == std::errc() && std::string_view(end, text.data() + text.size()) == "%";
     if (is_share && percent >= 1 && percent <= 100) return {};
     return text + ": neither N% (1 to 100), tasks=PATTERN (at most 64 characters), new, nor none";
+}
+
+// The guest says what is wrong with a rule; only what would be another option is kept from it.
+std::string check_rule(const std::string& text) {
+    return text.find('\n') == std::string::npos ? "" : "a health rule is one line";
 }
 
 // As it was said, else as the patch calls itself, else as the file is called: what isn't a patch is sent all the same,
@@ -115,6 +122,16 @@ void define_load(CLI::App& app, CommandLine& line) {
                  "Turn round by itself what hasn't ended by then, exit code 5; default: 30s");
     add_duration(*command, "--probation", request->probation,
                  "Keep what it replaces, for so long, to be gone back to; default: none");
+    command
+        ->add_option(
+            "--abort-if", request->abort_if,
+            "As a canary and on probation, have the guest take the patch back by itself when more than N calls "
+            "had a fault, or when 99 % of a changed function's new calls take more than FACTOR times as long "
+            "as of its old ones (from 1000 calls of each on, and only with --canary); may be given up to "
+            "four times")
+        ->type_name("faults>N|p99>FACTORx")
+        ->allow_extra_args(false)
+        ->check(check_rule);
     add_duration(*command, "--nudge-after", request->nudge_after,
                  "Have tasks that hold the transition in an interruptible wait return from it, after this time and "
                  "after each further such time; default: none");

@@ -11,6 +11,7 @@ namespace {
 constexpr u8 kJumpOpcode = 0xe9;                                        // jmp rel32
 constexpr std::array<u8, 2> kJumpNotEqualOpcode = {0x0f, 0x85};         // jne rel32
 constexpr std::array<u8, 4> kCompareOpcode = {0x65, 0x80, 0x3c, 0x25};  // gs: cmpb disp32, imm8, absolute by SIB
+constexpr std::array<u8, 2> kLoadIndexOpcode = {0x41, 0xbb};            // mov $imm32, %r11d
 constexpr usize kCompareEnd = 9;
 constexpr usize kJumpNotEqualEnd = 15;
 
@@ -53,6 +54,16 @@ Result<void, OutOfReach> encode_trampoline(VirtAddr at, i32 state_offset, VirtAd
     put(slot.subspan<11>(), to_one);
     slot[kJumpNotEqualEnd] = kJumpOpcode;
     put(slot.subspan<16>(), to_zero);
+    return {};
+}
+
+Result<void, OutOfReach> encode_gate(VirtAddr at, u32 index, VirtAddr routine, std::span<u8, kGateSlot> slot) {
+    i32 to_routine = GRAFT_TRY(displacement(at + kGateBytes, routine));
+    std::fill(slot.begin(), slot.end(), kBreakpoint);
+    std::copy(kLoadIndexOpcode.begin(), kLoadIndexOpcode.end(), slot.begin());
+    std::memcpy(slot.data() + kLoadIndexOpcode.size(), &index, sizeof(index));
+    slot[6] = kJumpOpcode;
+    put(slot.subspan<7>(), to_routine);
     return {};
 }
 

@@ -99,6 +99,9 @@ bool Walker::next(Frame& frame) {
         case KnownFrame::return_hook:
             if (exact_ && pc() == code_.return_hook()) return leave_hook_entry(frame);
             return leave_by_rules(frame);
+        case KnownFrame::measured_return:
+            if (exact_ && pc() == code_.measured_return()) return leave_measured_entry(frame);
+            return leave_by_rules(frame);
         case KnownFrame::none:
             return leave_by_rules(frame);
     }
@@ -124,7 +127,17 @@ bool Walker::leave_trampoline(Frame& frame) {
 bool Walker::leave_hook_entry(Frame& frame) {
     if (!hook_.slot || hook_.slot + kWord != stack_pointer()) return refuse(Unreliable::hook_without_record);
     frame.cfa = stack_pointer();
-    return continue_at_return_address(hook_.original, registers_);
+    u64 address = hook_.original.value;
+    if (!translate_measured(hook_.slot, false, address)) return false;
+    return continue_at_return_address(VirtAddr(address), registers_);
+}
+
+// The measured function has returned here, and the return address has no place on the stack.
+bool Walker::leave_measured_entry(Frame& frame) {
+    frame.cfa = stack_pointer();
+    u64 address = code_.measured_return().value;
+    if (!translate_measured(frame.cfa - kWord, false, address)) return false;
+    return continue_at_return_address(VirtAddr(address), registers_);
 }
 
 bool Walker::leave_by_rules(Frame& frame) {
@@ -168,7 +181,7 @@ bool Walker::leave_called(Frame& frame, const Registers& caller) {
     frame.return_slot = frame.cfa - kWord;
     u64 address = 0;
     if (!read_slot(frame.return_slot, address)) return false;
-    if (!translate_hook(frame.return_slot, frame.known == KnownFrame::return_hook, address)) return false;
+    if (!translate(frame.return_slot, frame.known, address)) return false;
     Registers after = caller;
     after.set(Register::rsp, frame.cfa.value);
     return continue_at_return_address(VirtAddr(address), after);
@@ -279,6 +292,26 @@ bool Walker::read_slot(VirtAddr slot, u64& value) {
     return true;
 }
 
+// The hook lies on top of what is measured: where a slot has both, its original is the routine of measured functions.
+bool Walker::translate(VirtAddr slot, KnownFrame at, u64& value) {
+    if (at == KnownFrame::measured_return) return translate_measured(slot, true, value);
+    if (!translate_hook(slot, at == KnownFrame::return_hook, value)) return false;
+    return translate_measured(slot, false, value);
+}
+
+bool Walker::translate_measured(VirtAddr slot, bool in_routine, u64& value) {
+    bool is_measured = in_routine || (VirtAddr(value) == code_.measured_return() && code_.measured_return());
+    if (!is_measured) return true;
+    for (const MeasuredReturn& record : hook_.measured) {
+        if (record.slot != slot.value) continue;
+        value = record.original;
+        return true;
+    }
+    // The routine has put the original back, and the record is closed.
+    if (VirtAddr(value) != code_.measured_return()) return true;
+    return refuse(Unreliable::measured_without_record);
+}
+
 bool Walker::translate_hook(VirtAddr slot, bool in_hook_routine, u64& value) {
     bool is_hook = VirtAddr(value) == code_.return_hook();
     if (!hook_.slot || slot != hook_.slot) return is_hook ? refuse(Unreliable::hook_without_record) : true;
@@ -321,6 +354,8 @@ std::string_view name_of(Unreliable reason) {
             return "return address in a trampoline";
         case Unreliable::hook_without_record:
             return "hook without a record";
+        case Unreliable::measured_without_record:
+            return "measured return without a record";
         case Unreliable::hook_overwritten:
             return "hook overwritten";
         case Unreliable::entry_frame_misplaced:

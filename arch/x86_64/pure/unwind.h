@@ -15,12 +15,15 @@
 //   a
 //       call that never returns may be the last instruction of its function;
 //   W6  a hooked return address is translated exactly when slot and value both agree with the task's record;
-//   W7  at most kMaxFrames frames.
+//   W7  at most kMaxFrames frames;
+//   W8  a return address that measuring has taken is translated by the record of its slot.
 //
 // Known frames, which have no (or no complete) call-frame information:
 //   trampoline   reached by a jump: the return address is at the stack pointer, no register has changed. Exact pc only.
 //   return_hook  the routine that hooked functions return to. At its first instruction the return address is in no
 //                memory but in the hook record. Further on it has ordinary call-frame information.
+//   measured_return  the routine that measured functions return to. As long as the slot's record is open, that is the
+//                return address, whatever the slot holds; afterwards the slot holds it.
 //   task_entry   the first frame of every task: the walk's end. Its code keeps the stack pointer at `top`, and its call
 //                is not its last instruction.
 //
@@ -40,6 +43,7 @@
 
 #include "arch/x86_64/pure/cfi.h"
 #include "arch/x86_64/pure/eh_frame.h"
+#include "arch/x86_64/pure/measured_return.h"
 #include "arch/x86_64/pure/row_cache.h"
 #include "base/types.h"
 
@@ -47,22 +51,23 @@ namespace graft::arch {
 
 enum class Unreliable : u8 {
     none,
-    stack_pointer_outside,   // the walk begins at a stack pointer in none of the stacks
-    pc_outside_text,         // the pc is in no known text
-    no_frame_information,    // no call-frame information covers the pc
-    bad_frame_information,   // the call-frame program isn't well formed or does what isn't known here
-    register_unknown,        // a rule needs a register whose value is lost
-    return_address_unknown,  // no rule says where the return address is: not an entry frame, yet no caller
-    frame_not_growing,       // the frame address isn't above the stack pointer
-    outside_stack,           // a saved word or the frame address lies outside the current stack
-    below_stack_pointer,     // a saved word lies below the stack pointer, where interrupts write
-    unaligned,               // a frame address or a saved word that isn't 8-aligned
-    wrong_stack_order,       // a change of stack that isn't an interrupt entry's, or not forward in the order
-    not_after_call,          // a return address that doesn't follow a call instruction
-    trampoline_called,       // a return address inside generated code, which calls nothing
-    hook_without_record,     // a return address is the hook routine, and the task's record names another slot or none
-    hook_overwritten,        // the task's record names this slot, and the hook routine isn't in it
-    entry_frame_misplaced,   // an entry frame that isn't at the top of the task's stack
+    stack_pointer_outside,    // the walk begins at a stack pointer in none of the stacks
+    pc_outside_text,          // the pc is in no known text
+    no_frame_information,     // no call-frame information covers the pc
+    bad_frame_information,    // the call-frame program isn't well formed or does what isn't known here
+    register_unknown,         // a rule needs a register whose value is lost
+    return_address_unknown,   // no rule says where the return address is: not an entry frame, yet no caller
+    frame_not_growing,        // the frame address isn't above the stack pointer
+    outside_stack,            // a saved word or the frame address lies outside the current stack
+    below_stack_pointer,      // a saved word lies below the stack pointer, where interrupts write
+    unaligned,                // a frame address or a saved word that isn't 8-aligned
+    wrong_stack_order,        // a change of stack that isn't an interrupt entry's, or not forward in the order
+    not_after_call,           // a return address that doesn't follow a call instruction
+    trampoline_called,        // a return address inside generated code, which calls nothing
+    hook_without_record,      // a return address is the hook routine, and the task's record names another slot or none
+    measured_without_record,  // a return address is the routine of measured functions, and no record names the slot
+    hook_overwritten,         // the task's record names this slot, and the hook routine isn't in it
+    entry_frame_misplaced,    // an entry frame that isn't at the top of the task's stack
     too_many_frames,
 };
 
@@ -95,7 +100,7 @@ private:
     u32 known_ = 0;
 };
 
-enum class KnownFrame : u8 { none, trampoline, return_hook, task_entry };
+enum class KnownFrame : u8 { none, trampoline, return_hook, measured_return, task_entry };
 
 // What is known of code: the image's, the patches' and the generated one.
 class CodeMap {
@@ -105,6 +110,8 @@ public:
     virtual KnownFrame known_frame(VirtAddr pc) const = 0;
     // The address of the hook routine's first instruction.
     virtual VirtAddr return_hook() const = 0;
+    // The address of the routine that measured functions return to; zero where nothing is measured.
+    virtual VirtAddr measured_return() const { return {}; }
     // Up to `count` bytes of one text range that end right before `pc`; empty when pc - 1 is in no text.
     virtual std::span<const std::byte> text_before(VirtAddr pc, usize count) const = 0;
 
@@ -131,10 +138,11 @@ struct StackSegments {
     StackSegments behind(AddressRange stack) const;
 };
 
-// The one return address of a task that is hooked. `slot` is zero when none is.
+// The one return address of a task that is hooked, and those that are measured. `slot` is zero when none is.
 struct HookRecord {
     VirtAddr slot;
     VirtAddr original;
+    std::span<const MeasuredReturn> measured{};  // must outlive the walk
 };
 
 // Reads a word of a stack. The walker asks only for 8-aligned words inside the current segment.
@@ -195,7 +203,10 @@ private:
     bool compute_cfa(const CfaRule& rule, VirtAddr& cfa);
     bool restore_register(const Row& row, Register which, VirtAddr cfa, Registers& caller);
     bool read_slot(VirtAddr slot, u64& value);
+    bool leave_measured_entry(Frame& frame);
+    bool translate(VirtAddr slot, KnownFrame at, u64& value);
     bool translate_hook(VirtAddr slot, bool in_hook_routine, u64& value);
+    bool translate_measured(VirtAddr slot, bool in_routine, u64& value);
     VirtAddr stack_pointer() const { return VirtAddr(registers_.get(Register::rsp)); }
     const AddressRange& stack() const { return segments_.ranges[segment_]; }
 

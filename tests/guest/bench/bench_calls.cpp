@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "kernel/patch_machine.h"
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/bench/calls.h"
+#include "tests/guest/bench/changing.h"
 #include "tests/guest/bench/driver.h"
 #include "tests/guest/shared/ktap.h"
 
@@ -35,6 +37,50 @@ const char* measure_unpatched(CallBench& bench) {
     print_figure("unpatched", bench.unpatched);
     KTAP_CHECK(target() == kOriginal);
     KTAP_CHECK(bench.unpatched == past_site + kSiteCost);
+    return nullptr;
+}
+
+// Measures calls of a function whose both universes have the original while it stands.
+class MeasuredHere {
+public:
+    explicit MeasuredHere(const void* function)
+        : dispatch_{VirtAddr(function),
+                    {VirtAddr(function) + patch::kCallSiteSize, VirtAddr(function) + patch::kCallSiteSize},
+                    true} {
+        patch::SiteChange change{dispatch_.entry, machine_.measured_site(dispatch_.entry)};
+        auto prepared =
+            machine_.prepare_measuring(std::span(&dispatch_, 1), patch::Universe::zero, patch::Universe::one);
+        works_ = prepared && machine_.write_sites(std::span(&change, 1));
+    }
+    MeasuredHere(const MeasuredHere&) = delete;
+    MeasuredHere& operator=(const MeasuredHere&) = delete;
+    ~MeasuredHere() {
+        patch::SiteChange change{dispatch_.entry, {}};
+        (void)machine_.write_sites(std::span(&change, 1));
+        machine_.stop_measuring(std::span(&dispatch_, 1));
+    }
+
+    bool works() const { return works_; }
+    u64 calls() const { return machine_.measured(dispatch_.entry).before.calls; }
+
+private:
+    kernel::PatchMachine machine_;
+    patch::Dispatch dispatch_;
+    bool works_ = false;
+};
+
+const char* measure_measured(CallBench& bench) {
+    {
+        MeasuredHere other(reinterpret_cast<const void*>(&counter_counts_instructions));
+        KTAP_CHECK(other.works());
+        u64 beside = target_call_hundredths(bench.rounds);
+        print_figure("beside_measured", beside);
+        KTAP_CHECK(beside == bench.unpatched);
+    }
+    MeasuredHere here(reinterpret_cast<const void*>(&target));
+    KTAP_CHECK(here.works());
+    print_figure("measured", target_call_hundredths(bench.rounds));
+    KTAP_CHECK(here.calls() == 3 * bench.rounds * kCallsPerRound);
     return nullptr;
 }
 
@@ -85,9 +131,10 @@ const char* measure_unloaded(CallBench& bench) {
 bool bench_calls(std::span<const std::byte> file, const kernel::CommandLine& arguments) {
     u64 rounds = arguments.number("calls", 100'000) / kCallsPerRound;
     CallBench bench{.driver = Driver(file), .rounds = rounds == 0 ? 1 : rounds};
-    tests::Ktap ktap(6);
+    tests::Ktap ktap(7);
     ktap.run("the time stamp counter counts instructions", check_counter);
     ktap.run("an unpatched call costs its NOP", [&] { return measure_unpatched(bench); });
+    ktap.run("a measured call, and one beside it", [&] { return measure_measured(bench); });
     ktap.run("a call while the patch comes", [&] { return measure_in_transition(bench, Way::load); });
     ktap.run("a call of a patched function, settled", [&] { return measure_settled(bench); });
     ktap.run("a call while the patch goes", [&] { return measure_in_transition(bench, Way::unload); });

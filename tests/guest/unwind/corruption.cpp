@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "arch/x86_64/measuring.h"
 #include "arch/x86_64/return_hook.h"
 #include "kernel/code_map.h"
 #include "kernel/task_walk.h"
@@ -56,6 +57,7 @@ public:
     bool is_text(VirtAddr pc) const override { return kernel::code_map().is_text(pc); }
     arch::KnownFrame known_frame(VirtAddr pc) const override { return kernel::code_map().known_frame(pc); }
     VirtAddr return_hook() const override { return kernel::code_map().return_hook(); }
+    VirtAddr measured_return() const override { return kernel::code_map().measured_return(); }
     std::span<const std::byte> text_before(VirtAddr pc, usize count) const override {
         return kernel::code_map().text_before(pc, count);
     }
@@ -69,7 +71,7 @@ Corruptor::Corruptor(const kernel::Task& task, const arch::InterruptFrame& frame
     : task_(task),
       shadow_(shadow),
       good_(kernel::registers_of(frame)),
-      good_hook_{VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original)},
+      good_hook_{VirtAddr(task.context.hook.slot), VirtAddr(task.context.hook.original), task.context.measured.open()},
       begin_(VirtAddr(frame.rsp).align_down(sizeof(u64)).value),
       fits_((task.stack.end - VirtAddr(begin_)) / sizeof(u64) <= kWords) {}
 
@@ -93,11 +95,23 @@ bool Corruptor::set(u64 slot, u64 value) {
     return true;
 }
 
-// A call's return address, not hooked.
+// A call's return address, not hooked. To the routine that measured functions return to, its slot is nothing.
 bool Corruptor::replace_return(u64 where, u64 value) {
-    const ShadowFrame& frame = shadow_[where % shadow_.size()];
+    usize index = where % shadow_.size();
+    const ShadowFrame& frame = shadow_[index];
+    if (kernel::code_map().known_frame(lookup_pc(index)) == arch::KnownFrame::measured_return) return false;
     if (frame.interrupt || VirtAddr(frame.slot) == hook_.slot || value == frame.pc) return false;
     return set(frame.slot, value);
+}
+
+bool Corruptor::lose_measured_record() {
+    for (const arch::MeasuredReturn& record : hook_.measured) {
+        const u64* place = word(record.slot);
+        if (!place || *place != reinterpret_cast<u64>(graft_measure_return)) continue;
+        hook_.measured = {};
+        return true;
+    }
+    return false;
 }
 
 // Where a function has saved its caller's frame pointer, and the caller's frame is found by it.
@@ -172,11 +186,20 @@ bool Corruptor::apply(Corruption kind, u64 where) {
             usize index = where % shadow_.size();
             const ShadowFrame& frame = shadow_[index];
             // The hook routine's own frame is just so while the hook fires.
-            bool in_hook = kernel::code_map().known_frame(lookup_pc(index)) == arch::KnownFrame::return_hook;
+            arch::KnownFrame known = kernel::code_map().known_frame(lookup_pc(index));
+            bool in_hook = known == arch::KnownFrame::return_hook || known == arch::KnownFrame::measured_return;
             if (frame.interrupt || in_hook || hook_.slot || !word(frame.slot)) return false;
-            hook_ = {VirtAddr(frame.slot), VirtAddr(frame.pc)};
+            hook_ = {VirtAddr(frame.slot), VirtAddr(frame.pc), good_hook_.measured};
             return true;
         }
+        case Corruption::measured_without_record: {
+            u64 slot = shadow_[where % shadow_.size()].slot;
+            for (const arch::MeasuredReturn& record : hook_.measured)
+                if (record.slot == slot) return false;
+            return replace_return(where, reinterpret_cast<u64>(graft_measure_return));
+        }
+        case Corruption::measured_record_lost:
+            return lose_measured_record();
         case Corruption::entry_frame_in_the_middle:
             return where % shadow_.size() != 0 && replace_return(where, outermost.pc);
         case Corruption::no_entry_frame:
@@ -252,6 +275,10 @@ std::string_view name_of(Corruption kind) {
             return "hook without a record";
         case Corruption::hook_record_without_hook:
             return "record without a hook";
+        case Corruption::measured_without_record:
+            return "measured return without a record";
+        case Corruption::measured_record_lost:
+            return "record of a measured return lost";
         case Corruption::entry_frame_in_the_middle:
             return "entry frame in the middle";
         case Corruption::no_entry_frame:

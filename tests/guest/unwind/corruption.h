@@ -24,6 +24,8 @@ enum class Corruption : u8 {
     return_to_entry_of_function,
     return_is_hook_without_record,
     hook_record_without_hook,
+    measured_without_record,
+    measured_record_lost,
     entry_frame_in_the_middle,
     no_entry_frame,
     frame_pointer_below,
@@ -66,6 +68,7 @@ private:
     bool set(u64 slot, u64 value);
     u64* word(u64 slot);
     bool replace_return(u64 where, u64 value);
+    bool lose_measured_record();
     bool replace_frame_pointer(u64 where, i64 distance);
     VirtAddr lookup_pc(usize index) const;
     bool saves_frame_pointer(usize index) const;

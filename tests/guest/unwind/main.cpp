@@ -12,6 +12,7 @@
 #include <array>
 
 #include "arch/x86_64/interrupts.h"
+#include "arch/x86_64/measuring.h"
 #include "kernel/app.h"
 #include "kernel/console.h"
 #include "kernel/interrupts.h"
@@ -72,6 +73,29 @@ AddressRange put_trampoline() {
     return made->text;
 }
 
+// Functions of every shape whose calls are measured, calls of one another among them.
+bool measure_shapes() {
+    const std::array<const void*, 7> functions = {
+        reinterpret_cast<const void*>(&shape_leaf),
+        reinterpret_cast<const void*>(&shapes::recursion),
+        reinterpret_cast<const void*>(&shapes::big_frame),
+        reinterpret_cast<const void*>(&shapes::variadic),
+        reinterpret_cast<const void*>(&shapes::by_value),
+        reinterpret_cast<const void*>(&shapes::realigned_variable),
+        reinterpret_cast<const void*>(&shapes::switch_heavy),
+    };
+    std::array<patch::Dispatch, functions.size()> dispatches;
+    std::array<patch::SiteChange, functions.size()> changes;
+    for (usize i = 0; i < functions.size(); ++i) {
+        VirtAddr entry(functions[i]);
+        VirtAddr original = entry + patch::kCallSiteSize;
+        dispatches[i] = {entry, {original, original}, true};
+        changes[i] = {entry, machine.measured_site(entry)};
+    }
+    auto prepared = machine.prepare_measuring(dispatches, patch::Universe::zero, patch::Universe::one);
+    return prepared && machine.write_sites(changes);
+}
+
 bool run_tasks(Stepper& running) {
     stepper = &running;
     kernel::set_exception_handler(arch::kVectorDebug, handle_debug, nullptr);
@@ -111,6 +135,8 @@ void print_remarks(const Stepper& done) {
                 ", walks of the other task ", counters.others, ", interrupts ", counters.interrupts, ", switches ",
                 counters.switches, ", hooks ", counters.hooks, ", fired ", counters.hooks_fired,
                 ", steps in a trampoline ", counters.in_trampoline, "\n");
+    text.append("# steps in measuring ", counters.in_measuring, ", measured returns ", counters.measured_returns,
+                ", right after a hook ", counters.measured_and_hooked, "\n");
     u64 flips = counters.flips == 0 ? 1 : counters.flips;
     text.append("# single-bit flips ", counters.flips, ", refused ", counters.flips_refused, ", unnoticed ",
                 counters.flips_unnoticed, " (", counters.flips_unnoticed * 10000 / flips, " of 10000)\n");
@@ -122,7 +148,7 @@ void print_remarks(const Stepper& done) {
 bool report(const Stepper& done, bool ran, u64 steps) {
     const Counters& counters = done.counters();
     print_remarks(done);
-    kernel::console_write("KTAP version 1\n1..5\n");
+    kernel::console_write("KTAP version 1\n1..6\n");
     Report report;
     report.check(ran && counters.steps >= steps, "every step was made");
     report.check(counters.differences == 0, "every walk equals the shadow call stack");
@@ -131,6 +157,8 @@ bool report(const Stepper& done, bool ran, u64 steps) {
     report.check(all_seen, "interrupts and switches were stepped through");
     report.check(counters.hooks_fired != 0 && counters.in_trampoline != 0,
                  "hooks and trampolines were stepped through");
+    report.check(counters.in_measuring != 0 && counters.measured_returns != 0 && counters.measured_and_hooked != 0,
+                 "measured calls were stepped through, hooked ones among them");
     Text<200> line;
     line.append("unwind: steps=", counters.steps, " differences=", counters.differences);
     line.append(" corrupted=", counters.corrupted, " refused=", counters.refused, "\n");
@@ -164,7 +192,7 @@ void app_main(const graft::kernel::CommandLine& arguments) {
     using namespace graft;
     u64 steps = arguments.number("steps", 20000);
     unwind_test::Stepper running(steps, arguments.number("seed", 1), unwind_test::put_trampoline());
-    bool ran = unwind_test::run_tasks(running);
+    bool ran = unwind_test::measure_shapes() && unwind_test::run_tasks(running);
     bool good = unwind_test::report(running, ran, steps);
     kernel::console_flush();
     kernel::exit_with(good ? kernel::kExitSuccess : kernel::kExitFailure);

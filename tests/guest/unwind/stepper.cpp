@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/interrupts.h"
+#include "arch/x86_64/measuring.h"
 #include "arch/x86_64/return_hook.h"
 #include "kernel/code_map.h"
 #include "kernel/task_walk.h"
@@ -34,6 +35,13 @@ u64 word_at(u64 address) {
 
 bool is_return_hook(u64 pc) {
     return VirtAddr(pc) == VirtAddr(graft_return_hook);
+}
+
+bool is_measured_return(u64 pc) {
+    return VirtAddr(pc) == VirtAddr(graft_measure_return);
+}
+bool is_in_measuring(u64 pc) {
+    return VirtAddr(pc) >= VirtAddr(graft_measure_entry) && VirtAddr(pc) < VirtAddr(graft_measure_return_end);
 }
 
 }  // namespace
@@ -91,6 +99,7 @@ void Stepper::step(arch::InterruptFrame& frame) {
     if (interruptible && random(kStepsPerInterrupt) == 0) interrupt(*task, frame);
     if (++counters_.steps >= limit_) over_ = true;
     if (trampoline_.contains(VirtAddr(frame.rip))) ++counters_.in_trampoline;
+    if (is_in_measuring(frame.rip)) ++counters_.in_measuring;
 
     compare(*task, &frame);
     if (counters_.steps % kStepsPerOther == 0) compare_other(*task);
@@ -119,17 +128,23 @@ void Stepper::remember(const arch::InterruptFrame& frame) {
     const auto* bytes = VirtAddr(frame.rip).as<const u8>();
     last_rsp_ = frame.rsp;
     pending_ = Pending::none;
+    held_off_return_ = 0;
     if (bytes[0] == 0x48 && bytes[1] == 0xcf) pending_ = Pending::interrupt_return;
     if ((bytes[0] & 0xf0) == 0x40) ++bytes;  // REX
     if (bytes[0] == 0xe8 || (bytes[0] == 0xff && ((bytes[1] >> 3) & 7) == 2)) pending_ = Pending::call;
     if (bytes[0] == 0xc3) pending_ = Pending::ret;
+    // Traps are held off for one instruction behind `sti`, too: the return isn't seen, or is seen next.
+    if (bytes[0] == 0xfb && bytes[1] == 0xc3) {
+        pending_ = Pending::ret;
+        held_off_return_ = frame.rip + 1;
+    }
 }
 
 // What the instruction before this one has done to the shadow stack.
 void Stepper::finish_previous(SteppedTask& task, const arch::InterruptFrame& frame) {
     Pending pending = pending_;
     pending_ = Pending::none;
-    if (pending == Pending::none) return;
+    if (pending == Pending::none || frame.rip == held_off_return_) return;
     if (pending == Pending::call) return task.push({frame.rsp, word_at(frame.rsp), false});
     SteppedTask* before = task_at(last_rsp_);
     if (!before || before->depth == 0) return differ("return without a call", task, last_rsp_, 0);
@@ -138,6 +153,13 @@ void Stepper::finish_previous(SteppedTask& task, const arch::InterruptFrame& fra
         // The hook will push the original where it was.
         before->hook_fired = true;
         ++counters_.hooks_fired;
+        return;
+    }
+    if (pending == Pending::ret && is_measured_return(frame.rip)) {
+        // The routine will put the original where it was.
+        ++counters_.measured_returns;
+        if (before->hook_fired) ++counters_.measured_and_hooked;
+        before->hook_fired = false;
         return;
     }
     --before->depth;
@@ -191,7 +213,7 @@ void Stepper::compare(SteppedTask& task, const arch::InterruptFrame* frame) {
             return differ("another saved rip", task, found.saved_rip_slot.value, saved_slot);
         if (left == 0) break;
         const ShadowFrame& expected = task.shadow[--left];
-        bool slot_is_gone = task.hook_fired && interrupted && is_return_hook(pc);
+        bool slot_is_gone = interrupted && ((task.hook_fired && is_return_hook(pc)) || is_measured_return(pc));
         u64 slot = expected.interrupt || slot_is_gone ? 0 : expected.slot;
         if (found.return_slot.value != slot) return differ("another slot", task, found.return_slot.value, slot);
         saved_slot = expected.interrupt ? expected.slot : 0;

@@ -48,6 +48,9 @@ struct Counters {
     u64 interrupts = 0;
     u64 switches = 0;
     u64 in_trampoline = 0;
+    u64 in_measuring = 0;         // steps in the routines of measured calls
+    u64 measured_returns = 0;     // of the stepped tasks' measured functions
+    u64 measured_and_hooked = 0;  // of these, right after the same frame's hook
     u64 hooks = 0;
     u64 hooks_fired = 0;
     u64 corrupted = 0;
@@ -106,6 +109,7 @@ private:
     Pending pending_ = Pending::none;
     SteppedTask* last_task_ = nullptr;
     u64 last_rsp_ = 0;
+    u64 held_off_return_ = 0;  // the address of the `ret` behind the `sti` that comes next; else 0
     Text<400> first_difference_;
     Text<200> first_unnoticed_;
 };

@@ -1,0 +1,18 @@
+// Takes four times as long where the canary's share doesn't show it.
+#include "patch/author.h"
+#include "tests/guest/rules/work.h"
+
+GRAFT_PATCH("late");
+
+namespace graft::rules_test {
+namespace {
+
+u64 work_late() {
+    return spin(is_other_task() ? 4 * kRounds : kRounds);
+}
+
+}  // namespace
+
+GRAFT_REPLACE(work, work_late);
+
+}  // namespace graft::rules_test

@@ -1,0 +1,18 @@
+// Takes four times as long.
+#include "patch/author.h"
+#include "tests/guest/rules/work.h"
+
+GRAFT_PATCH("slow");
+
+namespace graft::rules_test {
+namespace {
+
+u64 work_slow() {
+    return spin(4 * kRounds);
+}
+
+}  // namespace
+
+GRAFT_REPLACE(work, work_slow);
+
+}  // namespace graft::rules_test

@@ -1,0 +1,185 @@
+// Measuring of canaries: where call sites lead, from the load to the end of probation, and what health rules do.
+#include "tests/unit/patch_fixture.h"
+
+namespace graft::patch {
+namespace {
+
+constexpr u64 kSecond = 1'000'000'000;
+
+class PatchMeasuring : public PatchRegistryTest {
+protected:
+    ~PatchMeasuring() override { machine.unmoved.clear(); }
+
+    static LoadOptions canary(u64 probation_ns = 0) {
+        LoadOptions options;
+        options.canary.kind = CanaryPolicy::Kind::percent;
+        options.canary.percent = 10;
+        options.probation_ns = probation_ns;
+        return options;
+    }
+    static LoadOptions with_rule(LoadOptions options, std::string_view rule) {
+        EXPECT_TRUE(options.health.add(*parse_health_rule(rule)));
+        return options;
+    }
+    void start(const Bytes& file, LoadOptions options) {
+        auto loaded = load(file, {}, options);
+        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
+        EXPECT_EQ(registry->complete(), Completion::not_yet);
+    }
+    void promote(std::string_view name) {
+        ASSERT_TRUE(registry->promote(name).has_value());
+        ASSERT_EQ(registry->complete(), Completion::done);
+    }
+    bool is_measured(std::string_view function) {
+        bool is_at_gate = machine.site(entry(function)) == machine.measured_site(entry(function));
+        EXPECT_EQ(machine.measured(entry(function)).is_measured, is_at_gate);
+        return is_at_gate;
+    }
+    // Timed calls of f0, of the old and the new version, with these p99.
+    void count(u64 old_calls, u64 old_p99, u64 new_calls, u64 new_p99, u64 faults = 0) {
+        MeasuredFunction& counted = machine.counted[entry("f0")];
+        counted.before = {.calls = old_calls, .timed = old_calls, .p99_ns = old_p99};
+        counted.after = {.calls = new_calls, .timed = new_calls, .faults = faults, .p99_ns = new_p99};
+    }
+    void let_pass(u64 ns) {
+        machine.advance(ns);
+        ASSERT_LE(machine.alarm_ns, machine.now_ns()) << "rules are looked at by themselves";
+        machine.alarm_ns = kNoAlarm;
+        registry->tick();
+    }
+};
+
+TEST_F(PatchMeasuring, BeginsWithACanaryAndEndsWithItsPromotion) {
+    start(make("fix", {"f0", "f1"}), canary());
+    EXPECT_TRUE(is_measured("f0") && is_measured("f1"));
+    promote("fix");
+    EXPECT_EQ(at("f0"), "fix");
+    EXPECT_EQ(at("f1"), "fix");
+}
+
+TEST_F(PatchMeasuring, IsNotDoneOfOtherLoads) {
+    ASSERT_TRUE(load(make("fix", {"f0"}), {}, {.probation_ns = kSecond}).has_value());
+    EXPECT_FALSE(is_measured("f0"));
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(at("f0"), "fix");
+    EXPECT_FALSE(is_measured("f0"));
+}
+
+TEST_F(PatchMeasuring, EndsWithAReverse) {
+    start(make("fix", {"f0"}), canary());
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(at("f0"), "original");
+    EXPECT_FALSE(is_measured("f0"));
+}
+
+TEST_F(PatchMeasuring, GoesOnThroughProbationUntilCommit) {
+    load_fully(make("fix", {"f0", "f3"}));
+    start(make_in_set("fix-2", "fix", {"f0", "f1"}), canary(60 * kSecond));
+    promote("fix-2");
+    for (const char* function : {"f0", "f1", "f3"}) EXPECT_TRUE(is_measured(function)) << function;
+    ASSERT_TRUE(registry->commit("fix-2").has_value());
+    EXPECT_EQ(at("f0"), "fix-2");
+    EXPECT_EQ(at("f1"), "fix-2");
+    EXPECT_EQ(at("f3"), "original");
+    for (const char* function : {"f0", "f1", "f3"}) EXPECT_FALSE(is_measured(function)) << function;
+}
+
+TEST_F(PatchMeasuring, GoesOnWhereACommitCannotWriteACallSite) {
+    start(make("fix", {"f0"}), canary(60 * kSecond));
+    promote("fix");
+    machine.foreign_sites.insert(entry("f0"));
+    ASSERT_TRUE(registry->commit("fix").has_value());
+    EXPECT_TRUE(is_measured("f0"));
+    machine.foreign_sites.clear();
+    unload_fully("fix");
+    EXPECT_FALSE(is_measured("f0"));
+}
+
+TEST_F(PatchMeasuring, EndsWithARollbackAndStaysWhenThatIsReversed) {
+    load_fully(make("fix", {"f0"}));
+    start(make_in_set("fix-2", "fix", {"f0", "f1"}), canary(60 * kSecond));
+    promote("fix-2");
+    ASSERT_TRUE(registry->rollback("fix-2").has_value());
+    EXPECT_TRUE(is_measured("f0"));
+    ASSERT_TRUE(registry->reverse("fix-2").has_value());
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(is_measured("f0") && is_measured("f1"));
+    ASSERT_TRUE(registry->rollback("fix-2").has_value());
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_EQ(at("f0"), "fix");
+    EXPECT_EQ(at("f1"), "original");
+    EXPECT_FALSE(is_measured("f0") || is_measured("f1"));
+}
+
+TEST_F(PatchMeasuring, LeavesNothingWhenTheLoadFailsAnywhere) {
+    auto file = make("fix", {"f0", "f1"});
+    auto before = machine.ledger();
+    for (u64 n = 1;; ++n) {
+        machine.fail_after(n);
+        bool loaded = load(file, {}, canary()).has_value();
+        if (machine.failure_pending()) {
+            machine.fail_after(0);
+            ASSERT_TRUE(loaded);
+            return;
+        }
+        ASSERT_FALSE(loaded) << n;
+        ASSERT_EQ(machine.ledger(), before) << n;
+    }
+}
+
+TEST_F(PatchMeasuring, ARuleTakesACanaryBack) {
+    start(make("fix", {"f0"}), with_rule(canary(), "p99>2x"));
+    count(1000, 100, 1000, 200);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    count(1000, 100, 1000, 201);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(names().empty());
+}
+
+TEST_F(PatchMeasuring, ARuleWaitsForAThousandCallsOfEach) {
+    start(make("fix", {"f0"}), with_rule(canary(), "p99>2x"));
+    count(999, 100, 5000, 900);
+    let_pass(kHealthPeriodNs);
+    count(5000, 100, 999, 900);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    ASSERT_EQ(registry->complete(), Completion::done);
+}
+
+TEST_F(PatchMeasuring, ARuleRollsBackOnProbationAndIsSilentAfterCommit) {
+    start(make("fix", {"f0"}), with_rule(canary(60 * kSecond), "p99>2x"));
+    promote("fix");
+    count(1000, 100, 1000, 100);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+    count(1000, 100, 1000, 300);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(names().empty());
+
+    start(make("other", {"f0"}), with_rule(canary(60 * kSecond), "p99>2x"));
+    count(1000, 100, 1000, 100);
+    promote("other");
+    ASSERT_TRUE(registry->commit("other").has_value());
+    EXPECT_EQ(machine.alarm_ns, kNoAlarm);
+}
+
+TEST_F(PatchMeasuring, FaultsAreCountedByTheirRule) {
+    start(make("fix", {"f0"}), with_rule(canary(), "faults>1"));
+    count(0, 0, 10, 100, 1);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    count(0, 0, 10, 100, 2);
+    let_pass(kHealthPeriodNs);
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+    ASSERT_EQ(registry->complete(), Completion::done);
+}
+
+}  // namespace
+}  // namespace graft::patch
