@@ -43,52 +43,41 @@ struct Service {
     PortDevice device;
     KernelSystem system;
     SerialService serial;
+    u64 log_seen = kernel::next_log_sequence();  // the log's follower's own
+    u64 history_seen = 0;                        // the history's follower's own
 };
 
-// Each of the loops calls one function a round, never inlined, so that what a round does can be patched: a loop itself
-// never returns.
-
-[[gnu::noinline]] void service_once(Service& service) {
+void service_round(void* argument) {
+    auto& service = *static_cast<Service*>(argument);
     u64 next = service.serial.service_round(kernel::now_ns());
     service.port.wait_event(next);
 }
 
-void service_loop(void* argument) {
-    for (;;) service_once(*static_cast<Service*>(argument));
-}
-
 // A reader that waits at the end of log or history is answered by the service's next round.
-[[gnu::noinline]] void follow_log_once(Service& service, u64& seen) {
-    if (!kernel::wait_for_log(seen, kernel::kNever)) return;
-    seen = kernel::next_log_sequence();
-    service.port.wake_event();
-}
-
 void follow_log(void* argument) {
-    u64 seen = kernel::next_log_sequence();
-    for (;;) follow_log_once(*static_cast<Service*>(argument), seen);
-}
-
-[[gnu::noinline]] void follow_history_once(Service& service, u64& seen) {
-    if (!kernel::wait_for_history(seen)) return;
-    seen = kernel::history_generation();
+    auto& service = *static_cast<Service*>(argument);
+    if (!kernel::wait_for_log(service.log_seen, kernel::kNever)) return;
+    service.log_seen = kernel::next_log_sequence();
     service.port.wake_event();
 }
 
 void follow_history(void* argument) {
-    u64 seen = 0;
-    for (;;) follow_history_once(*static_cast<Service*>(argument), seen);
+    auto& service = *static_cast<Service*>(argument);
+    if (!kernel::wait_for_history(service.history_seen)) return;
+    service.history_seen = kernel::history_generation();
+    service.port.wake_event();
 }
 
-bool start_task(kernel::TaskFunction function, Service& service, std::string_view name, usize stack_size) {
+bool start_task(kernel::TaskFunction round, Service& service, std::string_view name, usize stack_size) {
     kernel::TaskOptions options;
+    options.repeats = true;
     options.name = name;
     options.is_own = true;
     options.priority = kernel::kServicePriority;
     options.stack_size = stack_size;
     options.is_needed = true;
     options.uses_sse = false;
-    auto task = kernel::create_task(function, &service, options);
+    auto task = kernel::create_task(round, &service, options);
     return task.has_value();
 }
 
@@ -97,7 +86,7 @@ bool start_task(kernel::TaskFunction function, Service& service, std::string_vie
 bool start_control_service(drivers::Uart16550& port) {
     auto* service = new (kOrNull) Service(port);
     bool is_started = service != nullptr && service->serial.allocate() &&
-                      start_task(service_loop, *service, "control", kServiceStack) &&
+                      start_task(service_round, *service, "control", kServiceStack) &&
                       start_task(follow_log, *service, "control-log", kFollowerStack) &&
                       start_task(follow_history, *service, "control-history", kFollowerStack);
     if (!is_started) kernel::log(kernel::LogLevel::error, "control: no memory for the service");

@@ -45,7 +45,7 @@ bool next_console_line(ConsoleLine& line) {
     return true;
 }
 
-[[gnu::noinline]] void console_round() {
+void console_round(void*) {
     ConsoleLine line;
     if (!next_console_line(line)) {
         wait_for_log(console_next.load(std::memory_order_relaxed), kNever);
@@ -53,10 +53,6 @@ bool next_console_line(ConsoleLine& line) {
     }
     if (line.size() != 0) console_write(line.view());
     wake_readers();  // flush_log_to_console() waits among them
-}
-
-void console_loop(void*) {
-    for (;;) console_round();
 }
 
 void write_at_boot() {
@@ -111,13 +107,14 @@ bool wait_for_log(u64 wanted, u64 deadline_ns) {
 
 void start_console_task() {
     TaskOptions options;
+    options.repeats = true;
     options.name = "console";
     options.is_own = true;
     options.priority = kDefaultPriority;
     options.is_needed = true;
     options.uses_sse = false;
     console_task_runs.store(true, std::memory_order_release);  // pairs with log()
-    auto handle = create_task(console_loop, nullptr, options);
+    auto handle = create_task(console_round, nullptr, options);
     GRAFT_ASSERT(handle);
 }
 

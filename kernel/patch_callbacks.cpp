@@ -62,26 +62,23 @@ void report(const patch::CallbackEnd& end) {
     return true;
 }
 
-[[gnu::noinline]] void callback_round() {
+void callback_round(void*) {
     if (run_one())
         wake_patch_worker();
     else
         park();
 }
 
-void callback_loop(void*) {
-    for (;;) callback_round();
-}
-
 }  // namespace
 
 void start_callback_task() {
     TaskOptions options;
+    options.repeats = true;
     options.name = kCallbackTaskName;
     options.is_own = true;
     options.stack_size = 64 * 1024;
     options.is_needed = true;
-    auto handle = create_task(callback_loop, nullptr, options);
+    auto handle = create_task(callback_round, nullptr, options);
     GRAFT_ASSERT(handle);
     callback_task = &handle->task();
 }

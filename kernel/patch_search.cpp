@@ -14,16 +14,12 @@ constinit void* search_argument = nullptr;
 constinit Task* search_task = nullptr;      // constant after start_patch_search(); never ends
 constinit std::atomic<bool> is_due{false};  // release in wake_patch_search() pairs with acquire in search_round()
 
-[[gnu::noinline]] void search_round() {
+void search_round(void*) {
     if (is_due.exchange(false, std::memory_order_acquire)) {
         search(search_argument);
     } else {
         park();
     }
-}
-
-void search_loop(void*) {
-    for (;;) search_round();
 }
 
 }  // namespace
@@ -32,12 +28,13 @@ void start_patch_search(SearchFunction function, void* argument) {
     search = function;
     search_argument = argument;
     TaskOptions options;
+    options.repeats = true;
     options.name = "patch-search";
     options.is_own = true;
     options.stack_size = 32 * 1024;
     options.is_needed = true;
     options.uses_sse = false;  // what it reads stays in no register that it would find itself
-    auto handle = create_task(search_loop, nullptr, options);
+    auto handle = create_task(search_round, nullptr, options);
     GRAFT_ASSERT(handle);
     search_task = &handle->task();
 }

@@ -17,13 +17,14 @@ namespace {
 constinit PatchWorkerCalls calls{};  // constant after start_patch_worker()
 // Written before the worker is woken, which orders it.
 constinit std::atomic<u64> alarm_ns{kNever};
+constinit u64 retry_ns = kNever;        // the worker's own: after this time complete() wants to be called again
 constinit Task* worker_task = nullptr;  // constant after start_patch_worker(); never ends
 
 constinit SpinLock history_lock{LockRank::wait};
 constinit WaitQueue history_readers;  // history_lock
 constinit u64 generation = 0;         // history_lock
 
-void wait_for_work(u64 retry_ns) {
+void wait_for_work() {
     u64 until = alarm_ns.load(std::memory_order_relaxed);
     if (retry_ns != kNever) until = std::min(until, arch::now_ns() + retry_ns);
     WakeUp alarm(until);
@@ -31,20 +32,14 @@ void wait_for_work(u64 retry_ns) {
 }
 
 // The wait may end for no reason; complete() and tick() may be called at any time.
-[[gnu::noinline]] u64 worker_round(u64 retry_ns) {
-    wait_for_work(retry_ns);
+void worker_round(void*) {
+    wait_for_work();
     report_stopped_tasks(calls.fault);
-    u64 again_ns = calls.complete();
+    retry_ns = calls.complete();
     if (alarm_ns.load(std::memory_order_relaxed) <= arch::now_ns()) {
         alarm_ns.store(kNever, std::memory_order_relaxed);  // tick() sets the next one
         calls.tick();
     }
-    return again_ns;
-}
-
-void worker_loop(void*) {
-    u64 retry_ns = kNever;
-    for (;;) retry_ns = worker_round(retry_ns);
 }
 
 }  // namespace
@@ -52,12 +47,13 @@ void worker_loop(void*) {
 void start_patch_worker(const PatchWorkerCalls& given) {
     calls = given;
     TaskOptions options;
+    options.repeats = true;
     options.name = "patch-worker";
     options.is_own = true;
     options.priority = kPatchPriority;
     options.stack_size = 64 * 1024;
     options.is_needed = true;
-    auto handle = create_task(worker_loop, nullptr, options);
+    auto handle = create_task(worker_round, nullptr, options);
     GRAFT_ASSERT(handle);
     worker_task = &handle->task();
     set_patch_worker(*worker_task);

@@ -27,7 +27,7 @@ void reap(Task& task) {
     release_task(task);
 }
 
-[[gnu::noinline]] void reaper_round() {
+void reaper_round(void*) {
     Task* task = ended.exchange(nullptr, std::memory_order_acquire);
     if (!task) {
         park();
@@ -40,20 +40,17 @@ void reap(Task& task) {
     }
 }
 
-void reaper_loop(void*) {
-    for (;;) reaper_round();
-}
-
 }  // namespace
 
 void start_reaper() {
     TaskOptions options;
+    options.repeats = true;
     options.name = "reaper";
     options.is_own = true;
     options.priority = kServicePriority;
     options.is_needed = true;
     options.uses_sse = false;
-    auto handle = create_task(reaper_loop, nullptr, options);
+    auto handle = create_task(reaper_round, nullptr, options);
     GRAFT_ASSERT(handle);
     reaper = find_task(handle->id()).operator->();
 }

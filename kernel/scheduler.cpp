@@ -216,7 +216,7 @@ void enqueue_waking(Processor& target, Task& task) {
 // ---- idle ----
 
 // One round of the idle task; an interrupt that makes a task ready switches at its exit.
-[[gnu::noinline]] void idle_round() {
+void idle_round(void*) {
     arch::disable_interrupts();
     // Set by this processor, or about to be seen by the interrupt that goes with it.
     if (this_processor().reschedule.load(std::memory_order_relaxed)) {
@@ -225,10 +225,6 @@ void enqueue_waking(Processor& target, Task& task) {
         return;
     }
     arch::enable_interrupts_and_halt();
-}
-
-void idle_loop(void*) {
-    for (;;) idle_round();
 }
 
 }  // namespace
@@ -251,7 +247,7 @@ void adopt_processor(arch::PerCpu& cpu) {
 
 void enter_scheduler() {
     Processor& self = this_processor();
-    self.idle = make_idle_task(self, idle_loop);
+    self.idle = make_idle_task(self, idle_round);
     GRAFT_ASSERT(self.idle);
     self.queue_lock.acquire();
     self.current = self.idle;
@@ -415,6 +411,8 @@ extern "C" void graft_upcall_task_start(void* argument) {
     finish_switch();
     graft::arch::enable_interrupts();
     auto& task = *static_cast<Task*>(argument);
-    task.function(task.argument);
+    do {
+        task.function(task.argument);
+    } while (task.repeats);
     exit_task();
 }

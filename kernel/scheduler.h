@@ -27,7 +27,7 @@ void adopt_processor(arch::PerCpu& cpu);
 [[noreturn]] void enter_scheduler();
 
 // The idle task of a processor: listed, never queued. Null when there is no memory (kernel/task.cpp).
-[[nodiscard]] Task* make_idle_task(Processor& processor, TaskFunction function);
+[[nodiscard]] Task* make_idle_task(Processor& processor, TaskFunction round);
 
 // Puts a task that was made blocked, with its patch state set, into a run queue for the first time.
 // Context: no lock of rank run_queue or above.

@@ -57,6 +57,7 @@ Result<Task*, TaskFailure> make_task(TaskFunction function, void* argument, cons
     task->priority = options.priority;
     task->is_needed = options.is_needed;
     task->is_own = options.is_own;
+    task->repeats = options.repeats;
     set_name(*task, options.name);
     if (options.uses_sse) {
         task->context.fpu = make_fpu_state();
@@ -107,14 +108,15 @@ Result<TaskHandle, TaskFailure> create_task(TaskFunction function, void* argumen
     return TaskHandle(task);
 }
 
-Task* make_idle_task(Processor& processor, TaskFunction function) {
+Task* make_idle_task(Processor& processor, TaskFunction round) {
     TaskOptions options;
     options.name = "idle";
     options.priority = kLowestPriority;
     options.processors = u64{1} << processor.index;
     options.uses_sse = false;
     options.is_needed = true;
-    auto task = make_task(function, nullptr, options);
+    options.repeats = true;
+    auto task = make_task(round, nullptr, options);
     if (!task) return nullptr;
     (*task)->is_idle = true;
     (*task)->processor.store(&processor, std::memory_order_relaxed);  // published by the list's lock

@@ -75,6 +75,9 @@ struct TaskOptions {
     bool uses_sse = true;                  // false only for code compiled for general registers
     bool is_needed = false;                // the kernel can't do without it: a fault in it is fatal (kernel/fault.h)
     bool is_own = false;                   // of Graft itself: in no canary's share
+    // The function is called again whenever it returns, for ever. So a service is a round, which can be patched like
+    // any function, rather than a loop, which never returns and would hold its transition.
+    bool repeats = false;
 };
 
 // What a transition knows of a task that holds it. Lock: the task's run queue.
@@ -98,6 +101,7 @@ struct Task {
     bool is_idle = false;
     bool is_needed = false;
     bool is_own = false;
+    bool repeats = false;
     std::array<char, kTaskNameCapacity> name{};
     u8 name_length = 0;
 

@@ -88,7 +88,7 @@ namespace {
 
 constinit TimerService service;
 
-[[gnu::noinline]] void timer_round() {
+void timer_round(void*) {
     u64 now = arch::now_ns();
     service.wake_sleepers(now);
     if (Timer* timer = service.take_expired(now)) {
@@ -99,19 +99,16 @@ constinit TimerService service;
     park();
 }
 
-void timer_loop(void*) {
-    for (;;) timer_round();
-}
-
 }  // namespace
 
 void start_timer_task() {
     TaskOptions options;
+    options.repeats = true;
     options.name = "timers";
     options.is_own = true;
     options.priority = kTimerPriority;
     options.is_needed = true;
-    auto handle = create_task(timer_loop, nullptr, options);
+    auto handle = create_task(timer_round, nullptr, options);
     GRAFT_ASSERT(handle);
     service.runner = find_task(handle->id()).operator->();
 }

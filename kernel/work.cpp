@@ -25,23 +25,20 @@ namespace {
 
 constinit WorkService service;
 
-[[gnu::noinline]] void work_round() {
+void work_round(void*) {
     WorkService::run(service.take());
-}
-
-void work_loop(void*) {
-    for (;;) work_round();
 }
 
 }  // namespace
 
 void start_work_task() {
     TaskOptions options;
+    options.repeats = true;
     options.name = "work";
     options.is_own = true;
     options.priority = kServicePriority;
     options.is_needed = true;
-    auto handle = create_task(work_loop, nullptr, options);
+    auto handle = create_task(work_round, nullptr, options);
     GRAFT_ASSERT(handle);
 }
 
