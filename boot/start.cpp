@@ -51,7 +51,7 @@ u32 start_other_processors() {
     std::array<u32, arch::kMaxAcpiProcessors> others{};
     usize count = 0;
     for (const auto& entry : std::span(acpi.processors.data(), acpi.processor_count))
-        if (entry.enabled && entry.apic_id != arch::local_apic_id()) others[count++] = entry.apic_id;
+        if (entry.enabled && entry.apic_id != arch::this_cpu().apic_id) others[count++] = entry.apic_id;
     u64 limit = arguments.number("smp", arch::kMaxProcessors);
     return kernel::start_processors(std::span(others.data(), count), limit == 0 ? 1 : static_cast<u32>(limit));
 }

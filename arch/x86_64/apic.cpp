@@ -1,4 +1,5 @@
-// The local APIC: enabling and the timer. Messages and acknowledgement are permanent code (permanent/apic_write.cpp).
+// The local APIC: enabling and the timer. Acknowledgement, and the messages of rounds, are permanent
+// code (permanent/apic_write.cpp).
 
 #include "arch/x86_64/apic.h"
 
@@ -53,6 +54,11 @@ void start_timer(u64 ns, u32 mode) {
     write_apic(kApicTimerInitial, static_cast<u32>(ticks));
 }
 
+u32 local_apic_id() {
+    u32 id = read_apic(kApicId);
+    return is_x2apic ? id : id >> 24;
+}
+
 struct Sample {
     u64 time_ns;
     u32 count;
@@ -75,6 +81,10 @@ Sample take_sample() {
 }
 
 }  // namespace
+
+void send_interrupt(u32 processor_index, u32 vector) {
+    send_command(processors[processor_index]->apic_id, kCommandFixed | vector);
+}
 
 void init_local_apic(PhysAddr address) {
     silence_8259s();
@@ -99,11 +109,6 @@ void enable_local_apic() {
     write_apic(kApicTimer, kMasked);
     write_apic(kApicTimerDivide, kDivideBy16);
     write_apic(kApicSpurious, kSoftwareEnable | kVectorSpurious);
-}
-
-u32 local_apic_id() {
-    u32 id = read_apic(kApicId);
-    return is_x2apic ? id : id >> 24;
 }
 
 void calibrate_timer() {

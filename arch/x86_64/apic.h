@@ -18,8 +18,6 @@ void init_local_apic(PhysAddr address);
 // Context: another processor, at its start (start_processor() does it).
 void enable_local_apic();
 
-[[nodiscard]] u32 local_apic_id();
-
 // Acknowledges the interrupt being handled (not: spurious, NMI, exceptions).
 void end_of_interrupt();
 

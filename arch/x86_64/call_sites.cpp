@@ -11,4 +11,12 @@ void install_call_sites(std::span<CallSite> sites) {
     permanent::call_site_count = sites.size();
 }
 
+CallSite* find_call_site(VirtAddr entry) {
+    return permanent::find_site(entry.value);
+}
+
+u64 breakpoints_at_call_sites() {
+    return permanent::breakpoints_taken.load(std::memory_order_relaxed);  // only counts
+}
+
 }  // namespace graft::arch

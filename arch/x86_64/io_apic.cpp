@@ -3,7 +3,6 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/permanent/state.h"
-#include "arch/x86_64/processors.h"
 
 namespace graft::arch {
 
@@ -57,20 +56,20 @@ void init_io_apics(const AcpiInfo& acpi) {
         overrides[override_count++] = entry;
 }
 
-bool route_legacy_interrupt(u8 irq, u32 vector, u32 processor_index) {
-    for (const AcpiOverride& entry : std::span(overrides, override_count))
-        if (entry.irq == irq)
-            return route_interrupt(entry.gsi, vector, processor_index, entry.level_triggered, entry.active_low);
-    return route_interrupt(irq, vector, processor_index, false, false);
-}
-
 bool route_interrupt(u32 gsi, u32 vector, u32 processor_index, bool level_triggered, bool active_low) {
     const Controller* controller = controller_of(gsi);
     if (!controller) return false;
     u32 index = kFirstLine + 2 * (gsi - controller->gsi_base);
-    controller->write(index + 1, processor(processor_index).apic_id << 24);
+    controller->write(index + 1, permanent::processors[processor_index]->apic_id << 24);
     controller->write(index, vector | (level_triggered ? kLevel : 0) | (active_low ? kActiveLow : 0));
     return true;
+}
+
+bool route_legacy_interrupt(u8 irq, u32 vector, u32 processor_index) {
+    AcpiOverride line{irq, irq, false, false};
+    for (const AcpiOverride& entry : std::span(overrides, override_count))
+        if (entry.irq == irq) line = entry;
+    return route_interrupt(line.gsi, vector, processor_index, line.level_triggered, line.active_low);
 }
 
 void mask_interrupt(u32 gsi) {

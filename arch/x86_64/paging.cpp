@@ -145,8 +145,14 @@ AddressRange pages_of(const char* begin, const char* end) {
     return {VirtAddr(VirtAddr(begin).align_down(kPageSize)), VirtAddr(VirtAddr(end).align_up(kPageSize))};
 }
 
-void map_segment(AddressRange pages, PageAccess access) {
-    if (!pages.empty()) must(map(pages.begin, image_physical(pages.begin), pages.size(), access));
+struct Segment {
+    AddressRange pages;
+    PageAccess access;
+};
+
+void map_segment(const Segment& segment) {
+    VirtAddr begin = segment.pages.begin;
+    if (!segment.pages.empty()) must(map(begin, image_physical(begin), segment.pages.size(), segment.access));
 }
 
 // What nobody may write through the direct map: the image's text and constants.
@@ -187,15 +193,18 @@ void init_paging(std::span<const PhysRange> ram, PageSource& source) {
     page_source = &source;
     top_table = new_table();
     GRAFT_ASSERT(top_table);
-    fill_top_slots(VirtAddr(kDirectMap), kDirectMapSize);
-    for (const AddressRange& region : {kHeapRegion, kMmioRegion, kStackRegion})
+    AddressRange direct = AddressRange::of(VirtAddr(kDirectMap), kDirectMapSize);
+    AddressRange image = AddressRange::of(VirtAddr(kImageOffset), kPageSize);
+    for (const AddressRange& region : {direct, kHeapRegion, kMmioRegion, kStackRegion, image})
         fill_top_slots(region.begin, region.size());
-    fill_top_slots(VirtAddr(kImageOffset), kPageSize);
 
-    map_segment(pages_of(__text_begin, __text_end), PageAccess::read_execute);
-    map_segment(pages_of(__rodata_begin, __rodata_end), PageAccess::read_only);
-    map_segment(pages_of(__data_begin, __bss_end), PageAccess::read_write);
-    map_segment(pages_of(__graft_tables_begin, __graft_tables_end), PageAccess::read_only);
+    const Segment segments[] = {
+        {pages_of(__text_begin, __text_end), PageAccess::read_execute},
+        {pages_of(__rodata_begin, __rodata_end), PageAccess::read_only},
+        {pages_of(__data_begin, __bss_end), PageAccess::read_write},
+        {pages_of(__graft_tables_begin, __graft_tables_end), PageAccess::read_only},
+    };
+    for (const Segment& segment : segments) map_segment(segment);
     for (const PhysRange& range : ram) {
         PhysAddr limit{kDirectMapSize};
         if (range.begin < limit) map_ram({range.begin, range.end < limit ? range.end : limit});

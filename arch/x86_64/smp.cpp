@@ -105,10 +105,11 @@ bool wake(u32 apic_id) {
     auto startup = permanent::kCommandStartup | static_cast<u32>(low_page.value / kPageSize);
     permanent::send_command(apic_id, permanent::kCommandInit);
     busy_wait_ns(is_virtual() ? kVirtualInitNs : kInitNs);
-    permanent::send_command(apic_id, startup);
-    if (wait_for_arrival(kStartupNs)) return true;
-    permanent::send_command(apic_id, startup);
-    return wait_for_arrival(kStartTimeoutNs);
+    for (u64 patience : {kStartupNs, kStartTimeoutNs}) {
+        permanent::send_command(apic_id, startup);
+        if (wait_for_arrival(patience)) return true;
+    }
+    return false;
 }
 
 }  // namespace
@@ -126,7 +127,7 @@ void init_smp(PhysAddr page) {
 
 Result<u32, StartFailure> start_processor(u32 apic_id, VirtAddr stack_top, ProcessorEntry entry, void* argument,
                                           PageSource& source) {
-    u32 index = processor_count();
+    u32 index = permanent::processor_count.load(std::memory_order_acquire);
     if (index == kMaxProcessors) return fail(StartFailure::too_many);
     // Eight bits address a processor in xAPIC mode; 255 means all.
     if (!low_page || (!permanent::is_x2apic && apic_id >= 0xff)) return fail(StartFailure::unsuitable);

@@ -1,4 +1,5 @@
-// What is done to all processors at once: serialise, flush, stand still. Permanent code (permanent/sync.cpp).
+// What is done to all processors at once: serialise, flush, stand still. Rounds and stopping are permanent code
+// (permanent/sync.cpp): a constructor of WorldStopped that a transition hooked would fire its hook in a stopped world.
 //
 // A round is a number: whoever starts one takes the next number and interrupts the others; each answers by publishing
 // the highest number it has seen, after it has executed a serialising instruction [intel/vol3 §8.3]. So rounds need no
@@ -38,7 +39,7 @@ public:
 [[nodiscard]] const InterruptFrame* stopped_frame(u32 index);
 
 // Stops all others for good, wherever they are, by NMI: for panic. Waits a short, bounded time for them.
-// Context: any. If another processor does the same first, this one stands still and the call doesn't return.
+// Context: interrupts off. If another processor does the same first, this one stands still and the call doesn't return.
 void stop_others_for_ever();
 
 }  // namespace graft::arch

@@ -20,18 +20,6 @@ constexpr u32 kCommandPending = 1u << 12;
 
 }  // namespace
 
-u32 read_apic(u32 offset) {
-    if (is_x2apic) return static_cast<u32>(read_msr(kMsrX2ApicBase + offset / 16));
-    return local_apic[offset / 4];
-}
-
-void write_apic(u32 offset, u32 value) {
-    if (is_x2apic)
-        write_msr(kMsrX2ApicBase + offset / 16, value);
-    else
-        local_apic[offset / 4] = value;
-}
-
 void send_command(u32 apic_id, u32 command) {
     if (is_x2apic) {
         // A write to an MSR of x2APIC mode isn't serialising: what was stored before must be visible before the message
@@ -53,16 +41,13 @@ void end_of_interrupt() {
     permanent::write_apic(permanent::kApicEoi, 0);
 }
 
-void send_interrupt(u32 processor_index, u32 vector) {
-    permanent::send_command(permanent::processors[processor_index]->apic_id, permanent::kCommandFixed | vector);
-}
-
 void send_interrupt_to_others(u32 vector) {
+    using namespace permanent;
     InterruptsOff off;
     u32 own = this_cpu().index;
-    u32 count = permanent::processor_count.load(std::memory_order_acquire);
+    u32 count = processor_count.load(std::memory_order_acquire);
     for (u32 index = 0; index < count; ++index)
-        if (index != own) send_interrupt(index, vector);
+        if (index != own) send_command(processors[index]->apic_id, kCommandFixed | vector);
 }
 
 void send_nmi(u32 processor_index) {

@@ -5,17 +5,13 @@
 #include "arch/x86_64/call_sites.h"
 #include "arch/x86_64/permanent/state.h"
 
-namespace graft::arch {
-
-namespace permanent {
+namespace graft::arch::permanent {
 
 CallSite* call_sites;
 usize call_site_count;
 std::atomic<u64> breakpoints_taken;
 
-namespace {
-
-CallSite* find(u64 entry) {
+CallSite* find_site(u64 entry) {
     usize low = 0;
     usize high = call_site_count;
     while (low < high) {
@@ -29,24 +25,12 @@ CallSite* find(u64 entry) {
     return &call_sites[low];
 }
 
-}  // namespace
-
 bool redirect_breakpoint(InterruptFrame* frame) {
-    CallSite* site = find(frame->rip - 1);
+    CallSite* site = find_site(frame->rip - 1);
     if (!site) return false;
     breakpoints_taken.fetch_add(1, std::memory_order_relaxed);  // only counts
     frame->rip = site->target.load(std::memory_order_acquire);
     return true;
 }
 
-}  // namespace permanent
-
-u64 breakpoints_at_call_sites() {
-    return permanent::breakpoints_taken.load(std::memory_order_relaxed);
-}
-
-CallSite* find_call_site(VirtAddr entry) {
-    return permanent::find(entry.value);
-}
-
-}  // namespace graft::arch
+}  // namespace graft::arch::permanent

@@ -1,10 +1,11 @@
-// What permanent code shares among its files, and with the ordinary code that sets it up. Plain variables: nothing here
-// may be reached through a function with a call site.
+// What permanent code shares among its files, and with the ordinary code that sets it up. Plain variables, and
+// what is inlined everywhere: nothing here may be reached through a function with a call site.
 #pragma once
 
 #include <atomic>
 
 #include "arch/x86_64/call_sites.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/interrupt_frame.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/pure/poke_plan.h"
@@ -27,7 +28,12 @@ struct alignas(64) SyncState {
 extern SyncState sync_states[kMaxProcessors];
 extern PerCpu* processors[kMaxProcessors];
 extern std::atomic<u32>
-    processor_count;           // pairs: release in smp.cpp when a processor has arrived, acquire in all readers
+    processor_count;  // pairs: release in smp.cpp when a processor has arrived, acquire in all readers
+// Raised before a round that wants TLBs flushed: whoever sees the round sees this too.
+// Pairs: fetch_add (acq_rel) in flush_tlbs(), acquire in answer().
+extern std::atomic<u64> flush_generation;
+// Pairs: exchange (acq_rel) in stop_others_for_ever(), acquire in handle_nmi().
+extern std::atomic<bool> stopped_for_ever;
 extern u64 silence_bound_tsc;  // kSilenceBoundNs in TSC ticks; 0 until the clock runs: nothing is reported
 
 // The local APIC: registers mapped here, or by MSRs.
@@ -59,8 +65,16 @@ inline constexpr u32 kApicTimerInitial = 0x380;
 inline constexpr u32 kApicTimerCurrent = 0x390;
 inline constexpr u32 kApicTimerDivide = 0x3e0;
 
-u32 read_apic(u32 offset);
-void write_apic(u32 offset, u32 value);
+[[gnu::always_inline]] inline u32 read_apic(u32 offset) {
+    if (is_x2apic) return static_cast<u32>(read_msr(kMsrX2ApicBase + offset / 16));
+    return local_apic[offset / 4];
+}
+[[gnu::always_inline]] inline void write_apic(u32 offset, u32 value) {
+    if (is_x2apic)
+        write_msr(kMsrX2ApicBase + offset / 16, value);
+    else
+        local_apic[offset / 4] = value;
+}
 // Delivery mode and vector as in the command register's low word [intel/vol3 §10.6.1]; waits until the message was
 // taken.
 void send_command(u32 apic_id, u32 command);
@@ -74,6 +88,19 @@ void answer();
 void stand_still(const InterruptFrame* frame);
 // NMI: records registers for a waiting processor, stands still for panic, or is fatal.
 void handle_nmi(InterruptFrame* frame);
+// Null when no call site begins there.
+CallSite* find_site(u64 entry);
+// Waits for something that an NMI makes true on another processor, but not for ever: it may be broken.
+template <typename Condition>
+[[gnu::always_inline]] inline bool wait_for_nmi(Condition holds) {
+    u64 begin = read_tsc();
+    u64 patience = silence_bound_tsc / 20;
+    while (!holds()) {
+        if (read_tsc() - begin > patience) return false;
+        pause();
+    }
+    return true;
+}
 // True when the breakpoint was a call site, and the frame now goes on at its target.
 bool redirect_breakpoint(InterruptFrame* frame);
 

@@ -13,20 +13,17 @@ namespace permanent {
 
 SyncState sync_states[kMaxProcessors];
 u64 silence_bound_tsc;
+std::atomic<u64> flush_generation{0};
+std::atomic<bool> stopped_for_ever{false};
 
 namespace {
 
 // The last round begun. Pairs: fetch_add (acq_rel) in begin_round(), acquire in answer() and answer_if_asked().
 std::atomic<u64> last_round{0};
-// Raised before a round that wants TLBs flushed: whoever sees the round sees this too. Pairs as last_round.
-std::atomic<u64> flush_generation{0};
-
 // Whether the world is stopped or being stopped. Pairs: acquire in WorldStopped(), release in ~WorldStopped().
 std::atomic<bool> stop_owned{false};
 // Pairs: release by the one who stops, acquire in stand_still().
 std::atomic<bool> stop_wanted{false};
-// Pairs: exchange (acq_rel) in stop_others_for_ever(), acquire in handle_nmi().
-std::atomic<bool> stopped_for_ever{false};
 
 void answer_if_asked() {
     InterruptsOff off;
@@ -38,18 +35,6 @@ void copy_frame(InterruptFrame* to, const InterruptFrame* from) {
     auto* target = reinterpret_cast<volatile u64*>(to);
     auto* source = reinterpret_cast<const volatile u64*>(from);
     for (usize word = 0; word < sizeof(InterruptFrame) / sizeof(u64); ++word) target[word] = source[word];
-}
-
-// Waits for something that an NMI makes true on another processor, but not for ever: it may be broken.
-template <typename Condition>
-[[gnu::always_inline]] inline bool wait_for_nmi(Condition holds) {
-    u64 begin = read_tsc();
-    u64 patience = silence_bound_tsc / 20;
-    while (!holds()) {
-        if (read_tsc() - begin > patience) return false;
-        pause();
-    }
-    return true;
 }
 
 // Finds out by NMI where a silent processor is, and says so.
@@ -72,18 +57,6 @@ void wait_for_answer(u32 index, u64 round) {
         ++bounds;
         report_silent(index, bounds * kSilenceBoundNs);
     }
-}
-
-void run_round() {
-    u64 round;
-    {
-        InterruptsOff off;
-        round = last_round.fetch_add(1, std::memory_order_acq_rel) + 1;
-        answer();
-        send_interrupt_to_others(kVectorSync);
-    }
-    u32 count = processor_count.load(std::memory_order_acquire);
-    for (u32 index = 0; index < count; ++index) wait_for_answer(index, round);
 }
 
 }  // namespace
@@ -134,12 +107,16 @@ void handle_nmi(InterruptFrame* frame) {
 }  // namespace permanent
 
 void synchronise_processors() {
-    permanent::run_round();
-}
-
-void flush_tlbs() {
-    permanent::flush_generation.fetch_add(1, std::memory_order_acq_rel);
-    permanent::run_round();
+    using namespace permanent;
+    u64 round;
+    {
+        InterruptsOff off;
+        round = last_round.fetch_add(1, std::memory_order_acq_rel) + 1;
+        answer();
+        send_interrupt_to_others(kVectorSync);
+    }
+    u32 count = processor_count.load(std::memory_order_acquire);
+    for (u32 index = 0; index < count; ++index) wait_for_answer(index, round);
 }
 
 WorldStopped::WorldStopped() {
@@ -173,23 +150,6 @@ WorldStopped::~WorldStopped() {
         while (index != own && sync_states[index].stopped.load(std::memory_order_acquire)) pause();
     stop_owned.store(false, std::memory_order_release);
     enable_interrupts();
-}
-
-const InterruptFrame* stopped_frame(u32 index) {
-    return permanent::sync_states[index].stopped.load(std::memory_order_acquire);
-}
-
-void stop_others_for_ever() {
-    using namespace permanent;
-    disable_interrupts();
-    if (stopped_for_ever.exchange(true, std::memory_order_acq_rel)) halt_for_ever();
-    u32 own = this_cpu().index;
-    u32 count = processor_count.load(std::memory_order_acquire);
-    for (u32 index = 0; index < count; ++index) {
-        if (index == own) continue;
-        send_nmi(index);
-        (void)wait_for_nmi([&] { return sync_states[index].stopped.load(std::memory_order_acquire) != nullptr; });
-    }
 }
 
 }  // namespace graft::arch
