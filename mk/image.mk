@@ -100,7 +100,7 @@ build/$1.elf: build/$1/first.elf build/$1/tables.o mk/record_baseline.py
 	    $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/$1/tables.o -o build/$1/second.elf
 	@build/tools/imagetables check-link $$< build/$1/second.elf
 	$$(file >build/$1/commands,$$(call records,$$(KERNEL_SOURCES),build/image)$$(call records,$$(SODIUM_SOURCES),build/image/libsodium,$$(SODIUM_ROOT)/,$$(SODIUM_FLAGS))$$(if $$(filter /%,$2),$$(call records,$$($1_SOURCES),build/$1/app,$2/,$$($1_FLAGS)),$$(call records,$$($1_SOURCES),build/image)))
-	@python3 mk/record_baseline.py build/$1/commands build/$1/baseline build/$1/second.elf build/$1/map $2 $$(FLOORS)
+	@python3 mk/record_baseline.py build/$1/commands build/$1/baseline build/$1/second.elf build/$1/map $2 $$(SOURCES_DIR) $$(FLOORS)
 	@mv build/$1/second.elf $$@
 
 build/$1.iso: build/$1.elf iso/grub.cfg.in

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Keeps what an image was made of, so that `graft build` can make patches for it whatever becomes of the tree.
 
-usage: record_baseline.py LIST FOLDER IMAGE MAP APP FLOOR...
+usage: record_baseline.py LIST FOLDER IMAGE MAP APP FETCHED FLOOR...
 LIST has one `OBJECT TAB SOURCE TAB COMMAND` a line, how each object was compiled; an OBJECT of `-` says how a new source in
-SOURCE's folder would be. APP is the application's folder, absolute if it lies outside the repository. FOLDER appears whole:
+SOURCE's folder would be. APP is the application's folder, absolute if it lies outside the repository; FETCHED has the unpacked source packages.
+FOLDER appears whole:
 
   FOLDER/record     the compilers, commands, sources and dependencies (tools/build/baseline.h has the format)
-  FOLDER/sources/   the sources and headers as they were compiled; those of a folder outside are in sources/app/
+  FOLDER/sources/   the sources and headers as they were compiled; those of a folder outside are in sources/app/,
+                    those of packages in sources/build-sources/
   FOLDER/objects/   the objects, under the names that the link map has
   FOLDER/image.elf  the linked image, and FOLDER/map its link map
 
@@ -21,21 +23,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+FETCHED = "build-sources"
 KEPT = (".h", ".hpp", ".inc", ".c", ".cpp", ".S")
 
 
 class Sources:
-    """Names of sources: from the tree's root, `app/…` for those of an application's folder outside, else absolute."""
+    """Names of sources: from the tree's root, `app/…` for those of an application's folder outside, `build-sources/…` for
+    those of fetched packages wherever they lie (as debug information has it: mk/flags.mk), else absolute."""
 
-    def __init__(self, root, app):
-        self.root, self.app = root, app
+    def __init__(self, root, app, fetched):
+        self.root, self.app, self.fetched = root, app, fetched
         self.found = {}
 
     def name(self, path):
         absolute = os.path.normpath(os.path.join(self.root, path))
+        if self.is_fetched(absolute):
+            return FETCHED + absolute[len(self.fetched):]
         if self.app and absolute.startswith(self.app + "/"):
             return "app/" + absolute[len(self.app) + 1:]
         return absolute[len(self.root) + 1:] if absolute.startswith(self.root + "/") else absolute
+
+    def is_fetched(self, path):
+        return path.startswith(self.fetched + "/")
 
     def add(self, path):
         name = self.name(path)
@@ -67,7 +76,7 @@ def compiler_lines(words):
 class Record:
     def __init__(self, sources):
         self.sources, self.flags, self.units, self.templates = sources, {}, [], []
-        self.objects, self.compilers = [], set()
+        self.objects, self.compilers, self.searched = [], set(), set()
 
     def flag_number(self, words):
         return self.flags.setdefault(tuple(words), len(self.flags))
@@ -76,7 +85,10 @@ class Record:
         compiler, *flags = shlex.split(command)
         self.compilers.add(compiler)
         number = self.flag_number(flags)
+        self.add_package_headers(flags)
         if target == "-":
+            if self.sources.is_fetched(source):
+                return  # a package's folders have much that isn't in the image; nothing is added to them
             suffix = os.path.splitext(source)[1]
             self.templates.append(f"template\t{os.path.dirname(self.sources.name(source))}\t{suffix}\t{compiler}\t{number}")
             return
@@ -90,9 +102,17 @@ class Record:
         self.units.append(f"unit\t{target}\t{self.sources.name(source)}\t{compiler}\t{number}")
         self.units += [f"from\t{name}" for name in dict.fromkeys(names)]
 
+    def add_package_headers(self, flags):
+        """Those of the folders searched, which a patch may come to include."""
+        for folder in (flags[index + 1] for index, flag in enumerate(flags[:-1]) if flag == "-I"):
+            if self.sources.is_fetched(folder) and folder not in self.searched:
+                self.searched.add(folder)
+                self.sources.add_folder(folder)
+
     def lines(self, root, app):
         yield "graft-baseline 1"
         yield f"root\t{root}"
+        yield f"fetched\t{self.sources.fetched}"
         if app:
             yield f"app\t{app}"
         yield from compiler_lines(self.compilers)
@@ -123,10 +143,10 @@ def keep_sources(sources, folder):
 
 
 def main():
-    lines, folder, image, link_map, app, *floors = sys.argv[1:]
+    lines, folder, image, link_map, app, fetched, *floors = sys.argv[1:]
     root = os.getcwd()
     outside = app if os.path.isabs(app) else ""
-    sources = Sources(root, outside)
+    sources = Sources(root, outside, os.path.abspath(fetched))
     record = Record(sources)
     for line in Path(lines).read_text(encoding="utf-8").splitlines():
         if line.strip():

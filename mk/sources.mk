@@ -13,11 +13,12 @@ SODIUM_SOURCES := $(addprefix $(SODIUM_ROOT)/,crypto_sign/ed25519/ref10/open.c c
     crypto_core/ed25519/ref10/ed25519_ref10.c crypto_hash/sha512/cp/hash_sha512_cp.c crypto_verify/sodium/verify.c \
     sodium/utils.c)
 SODIUM_OBJECTS := $(SODIUM_SOURCES:$(SODIUM_ROOT)/%=build/image/libsodium/%.o)
-# What its configure script would find here; and with small copies done in place.
-SODIUM_FLAGS := -w -fbuiltin -isystem $(SODIUM_ROOT)/include -I $(SODIUM_ROOT)/include/sodium -DCONFIGURED -DHAVE_TI_MODE \
+# What its configure script would find here; and with small copies done in place. Headers of system folders are missing
+# in dependency files, and a patch would not see that they were edited: hence -I.
+SODIUM_FLAGS := -w -fbuiltin -I $(SODIUM_ROOT)/include -I $(SODIUM_ROOT)/include/sodium -DCONFIGURED -DHAVE_TI_MODE \
     -DNATIVE_LITTLE_ENDIAN
 
-flags.patch/signature.cpp := -isystem $(SODIUM_ROOT)/include
+flags.patch/signature.cpp := -I $(SODIUM_ROOT)/include
 build/image/patch/signature.cpp.o: | $(SODIUM_DIR)/ready
 
 $(SODIUM_DIR)/ready:

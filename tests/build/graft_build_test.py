@@ -372,6 +372,40 @@ def _():
     Run(write("strange.diff", diff_of({"apps/other/x.cpp": HELPER})), code=REFUSED).says("apps/other/x.cpp")
 
 
+def fetched(name):
+    return next(str(path.relative_to(SOURCES)) for path in SOURCES.glob("build-sources/*") for path in path.rglob(name))
+
+
+@tests.add("a fetched package is patched like the rest, by diff and by tree")
+def _():
+    name = fetched("verify.c")
+    text = source(name).replace("d |= x[i] ^ y[i];", "d |= (x[i] ^ y[i]) & 0x7f;")
+    run = Run(write("verify.diff", diff_of({name: text})), "--json")
+    check(changed(run) == {"crypto_verify_32"}, f"changed: {changed(run)}")
+    tree = Path(tempfile.mkdtemp(dir=WORK)) / "tree"
+    shutil.copytree(SOURCES, tree)
+    (tree / name).write_text(text, encoding="utf-8")
+    check(changed(Run("--tree", tree, "--json")) == changed(run), "the tree's edit is another one")
+
+
+@tests.add("a fetched package's header reaches whoever includes it, and its errors have the author's place")
+def _():
+    name = fetched("crypto_verify_32.h")
+    run = Run(write("header.diff", diff_of({name: source(name) + "int graft_nothing(void);\n"})), "--json", code=NOTHING_TO_DO)
+    compiled = json.loads(run.text)["compiled"]
+    check(any(one.endswith("verify.c") for one in compiled), f"compiled: {compiled}")
+    Run(write("broken.diff", diff_of({name: source(name) + "int graft nothing;\n"})), code=REFUSED).says(
+        r"don't compile", f"^/?[^ ]*{re.escape(name)}:|\n/?[^ ]*{re.escape(name)}:")
+
+
+@tests.add("a tree without the fetched packages has not edited them")
+def _():
+    tree = Path(tempfile.mkdtemp(dir=WORK)) / "tree"
+    shutil.copytree(SOURCES, tree)
+    shutil.rmtree(tree / "build-sources")
+    Run("--tree", tree, code=NOTHING_TO_DO)
+
+
 @tests.add("a removed source says what is removed")
 def _():
     run = Run(write("removed.diff", diff_of({"apps/demo/invoice.cpp": None, "apps/demo/till.cpp": source("apps/demo/till.cpp") + "\nint demo_extra() {\n    return 1;\n}\n"})), "--json",

@@ -57,6 +57,7 @@ struct Baseline::Reader {
     bool take(const std::vector<std::string>& line) {
         const std::string& kind = line[0];
         if (kind == "root" && line.size() == 2) return !(baseline.tree_ = line[1]).empty();
+        if (kind == "fetched" && line.size() == 2) return !(baseline.fetched_ = line[1]).empty();
         if (kind == "app" && line.size() == 2) return !(baseline.app_ = line[1]).empty();
         if (kind == "compiler" && line.size() == 4)
             return baseline.compilers_.push_back({line[1], line[2], line[3]}), true;
@@ -103,7 +104,7 @@ Outcome<void> Baseline::read_record() {
         if (!reader.take(fields_of(line)))
             return refused(fmt::format("{}:{}: damaged; make the image again", path.string(), number));
     }
-    if (tree_.empty() || units_.empty())
+    if (tree_.empty() || fetched_.empty() || units_.empty())
         return refused(fmt::format("{}: cut off; make the image again", path.string()));
     return {};
 }
@@ -156,7 +157,8 @@ std::vector<std::string> Baseline::folders() const {
 std::vector<std::string> Baseline::command(const Recipe& recipe, const std::string& source,
                                            const fs::path& sources) const {
     // Longer ones first: one may lie in the other.
-    std::vector<std::pair<std::string, std::string>> moved{{tree_, sources.string()}};
+    std::vector<std::pair<std::string, std::string>> moved{{tree_, sources.string()},
+                                                           {fetched_, (sources / "build-sources").string()}};
     if (!app_.empty()) moved.emplace_back(app_, (sources / "app").string());
     std::ranges::sort(moved, [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
 
@@ -174,12 +176,15 @@ std::vector<std::string> Baseline::command(const Recipe& recipe, const std::stri
         words.push_back(std::move(word));
     }
     words.emplace_back("-c");
-    bool outside = !app_.empty() && source.starts_with("app/");
+    bool outside = is_fetched(source) || (!app_.empty() && source.starts_with("app/"));
     words.push_back(outside ? (sources / source).string() : source);
     return words;
 }
 
 std::string Baseline::shown(const std::string& name) const {
+    constexpr std::string_view kFetched = "build-sources";
+    if (is_fetched(name) && fetched_ != fmt::format("{}/{}", tree_, kFetched))
+        return fetched_ + name.substr(kFetched.size());
     if (app_.empty() || !name.starts_with("app/")) return name;
     return app_ + name.substr(3);
 }

@@ -1,11 +1,12 @@
 // Baseline: what an image was made of, as its link left it in the build folder (mk/record_baseline.py writes it).
 //
-// Sources have names: from the root of the repository ("kernel/log.cpp"), or "app/…" for those of an application's
-// folder outside of it. These are the names that debug information and messages have. The file `record` is lines of
-// fields separated by tabs:
+// Sources have names: from the root of the repository ("kernel/log.cpp"), "app/…" for those of an application's folder
+// outside of it, "build-sources/…" for those of fetched packages, wherever they were unpacked. These are the names that
+// debug information and messages have. The file `record` is lines of fields separated by tabs:
 //
 //   graft-baseline 1
 //   root PATH                    where the repository was, when the image was made
+//   fetched PATH                 where packages were unpacked
 //   app PATH                     the application's folder, if outside
 //   compiler WORD PATH VERSION   for each program that made an object: first line of its --version
 //   flags ARGUMENT…              counted from 0
@@ -61,6 +62,9 @@ public:
 
     const std::string& tree() const { return tree_; }
     const std::string& app() const { return app_; }  // empty: in the tree
+    const std::string& fetched() const { return fetched_; }
+    // Is it the name of a fetched package's source?
+    static bool is_fetched(std::string_view name) { return name.starts_with("build-sources/"); }
     const std::vector<Compiler>& compilers() const { return compilers_; }
     const std::vector<BaselineUnit>& units() const { return units_; }
     const std::set<std::string>& names() const { return names_; }  // of all sources that were kept
@@ -77,7 +81,8 @@ public:
     // source is named last, the way the record names it.
     std::vector<std::string> command(const Recipe& recipe, const std::string& source,
                                      const std::filesystem::path& sources) const;
-    // The name as the user has it: the path of an outside application's file, else the name itself.
+    // The name as the user has it: the path of a file of an outside application, or of packages unpacked outside; else
+    // the name itself.
     std::string shown(const std::string& name) const;
 
 private:
@@ -95,6 +100,7 @@ private:
     std::filesystem::path root_;
     std::string tree_;
     std::string app_;
+    std::string fetched_;
     std::vector<Compiler> compilers_;
     std::vector<std::vector<std::string>> flags_;
     std::vector<BaselineUnit> units_;

@@ -175,6 +175,8 @@ private:
         for (const fs::path& folder : {place_.patched, place_.numbered, place_.baseline.sources()}) {
             if (!place_.baseline.app().empty())
                 replace_all(text, (folder / "app").string() + "/", place_.baseline.app() + "/");
+            std::string fetched = (folder / "build-sources").string() + "/";
+            replace_all(text, fetched, place_.baseline.shown("build-sources/"));
             replace_all(text, folder.string() + "/", "");
         }
         while (text.ends_with('\n')) text.pop_back();

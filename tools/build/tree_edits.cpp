@@ -18,21 +18,26 @@ bool is_generated(const std::string& name) {
     return name.starts_with("build/");
 }
 
-// Where the tree's files are, and those of an application's folder outside. An empty one isn't looked at.
+// Where the tree's files are, those of an application's folder outside, and those of packages. An empty one isn't
+// looked at.
 struct Trees {
     fs::path tree;
     fs::path app;
+    fs::path fetched;
 
     fs::path find(const std::string& name) const {
         bool outside = name.starts_with("app/") && !app.empty();
         if (outside) return app / name.substr(4);
+        if (Baseline::is_fetched(name))
+            return fetched.empty() ? fs::path() : fetched / fs::path(name).lexically_relative("build-sources");
         return tree.empty() || is_generated(name) ? fs::path() : tree / name;
     }
 };
 
 Outcome<Trees> choose_trees(const Baseline& baseline, const std::string& folder) {
     bool outside = !baseline.app().empty();
-    if (folder.empty()) return Trees{baseline.tree(), outside ? fs::path(baseline.app()) : fs::path()};
+    if (folder.empty())
+        return Trees{baseline.tree(), outside ? fs::path(baseline.app()) : fs::path(), baseline.fetched()};
     std::error_code error;
     fs::path path = fs::absolute(folder, error);
     if (!fs::is_directory(path, error)) return refused(fmt::format("{}: no such folder", folder));
@@ -44,8 +49,10 @@ Outcome<Trees> choose_trees(const Baseline& baseline, const std::string& folder)
     }
     if (of_tree == 0 && of_app == 0)
         return refused(fmt::format("{}: holds none of the sources that {} was made of", folder, baseline.folder()));
-    if (of_tree >= of_app) return Trees{path, {}};
-    return Trees{{}, path};
+    if (of_tree < of_app) return Trees{{}, path, {}};
+    // A tree may come without the packages, which `make` fetches.
+    fs::path fetched = path / "build-sources";
+    return Trees{path, {}, fs::is_directory(fetched, error) ? fetched : fs::path()};
 }
 
 // The edited, or removed, among the baseline's sources.
