@@ -61,7 +61,7 @@ constexpr Entry kTests[] = {
     {"new tasks are born moved", new_tasks_are_born_moved},
     {"who exits inside holds nothing", who_exits_inside_holds_nothing},
     {"patch worker moves from inside", patch_worker_moves_from_inside},
-    {"loops call one function a round", loops_call_one_function_a_round},
+    {"services return from each round", services_return_from_each_round},
     {"survey changes nothing", survey_changes_nothing},
     {"references are found", references_are_found},
     {"references of tasks are found", references_of_tasks_are_found},

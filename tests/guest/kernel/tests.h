@@ -53,7 +53,7 @@ const char* new_tasks_move_without_running();
 const char* disbelieved_stacks_are_examined_again();
 const char* who_exits_inside_holds_nothing();
 const char* patch_worker_moves_from_inside();
-const char* loops_call_one_function_a_round();
+const char* services_return_from_each_round();
 const char* survey_changes_nothing();
 const char* references_are_found();
 const char* references_of_tasks_are_found();

@@ -322,19 +322,18 @@ const char* patch_worker_moves_from_inside() {
     return move_worker();
 }
 
-// A loop never returns, so what can be patched is what it calls: it has nothing else.
-const char* loops_call_one_function_a_round() {
-    constexpr u64 kLargestLoop = 64;
+// A function that never returns couldn't be replaced: a task is always inside.
+const char* services_return_from_each_round() {
     const formats::ImageTables& tables = kernel::image_tables();
-    u32 loops = 0;
-    for (u32 i = 0; i < tables.symbol_count(); ++i) {
-        formats::ImageSymbol symbol = tables.symbol(i);
-        if (symbol.type != formats::SymbolType::function || symbol.has(formats::kSymbolHasReturn)) continue;
-        if (tables.display_name(symbol).find("_loop(") == std::string_view::npos) continue;
-        ++loops;
-        if (tables.range(symbol).size() > kLargestLoop) return "a loop does more than to call its round";
+    u32 services = 0;
+    for (kernel::TaskRef task = kernel::next_task({}); task; task = kernel::next_task(std::move(task))) {
+        if (!task->repeats) continue;
+        ++services;
+        auto index = tables.function_at_entry(VirtAddr(reinterpret_cast<u64>(task->function)));
+        KTAP_CHECK(index);
+        KTAP_CHECK(tables.symbol(*index).has(formats::kSymbolHasReturn));
     }
-    KTAP_CHECK(loops >= 5);
+    KTAP_CHECK(services >= 7);
     return nullptr;
 }
 
