@@ -79,6 +79,7 @@ def all_suites():
     suites.append(Suite("rows", [], "make --no-print-directory check_rows"))
     suites.append(Suite("patchable", [], "make --no-print-directory patchable"))
     suites.append(Suite("build", ["build/demo.elf", "build/graft"], "python3 tests/build/graft_build_test.py", "ktap", 600))
+    suites.append(Suite("neutral", ["build/demo.elf", "build/graft"], "python3 tests/build/neutral_test.py --sample 8", "ktap", 900))
     suites.append(Suite("reproducible", [], "make --no-print-directory check_reproducible", "line", 600))
     suites += measured("sim", "sim", "tests/sim/main.cpp", "SEEDS=100", 600)
     if list(Path("tests/fuzz").glob("*_fuzz.cpp")):

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """`graft build` over edits that change no code: no function may be called changed, whatever file they are in.
 
-usage: neutral_test.py [--each] [WORD...]     only the tests whose names have one of the words
+usage: neutral_test.py [--each | --sample N [--seed S]] [WORD...]     only the tests whose names have one of the words
 Each source and header that the image was made of is edited: comments only, white space only, and declared lines put above
-everything else, so that all that follows moves. One build for each kind of edit over the whole tree, which is what
-`make test` runs; --each makes a build for each file and kind, and takes about an hour.
+everything else, so that all that follows moves. One build for each kind of edit over the whole tree; --each makes a build
+for each file and kind, and takes about an hour. Of lines above, which has to compile all it reaches twice, --sample takes N
+files at random, not counting the application's, and leaves out headers that reach more than a few units: that is what
+`make test` runs.
 """
+import argparse
 import json
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qemu"))
@@ -20,6 +25,7 @@ from harness import BUILD, GRAFT, NOTHING_TO_DO, Tests, check  # noqa: E402
 BASE = BUILD / "demo"
 SOURCES = BASE / "baseline/sources"
 LIMIT = 1500  # seconds; a hang detector
+FEW = 3       # units that a file of a sample may reach
 ASSEMBLED = ("arch/x86_64/offsets.h",)  # headers that assembly includes, too
 tests = Tests()
 
@@ -79,10 +85,15 @@ def with_lines_above(name, text):
 KINDS = {"comments": with_comments, "white space": with_white_space, "lines above": with_lines_above}
 
 
+def reach():
+    """How many units are made from each file."""
+    return Counter(line.split("\t")[1].strip() for line in (BASE / "baseline/record").read_text(encoding="utf-8").splitlines()
+                   if line.startswith("from\t"))
+
+
 def edited_files():
     """All that some unit is made from: of a package's headers, most are in no unit."""
-    made_from = {line.split("\t")[1].strip() for line in (BASE / "baseline/record").read_text(encoding="utf-8").splitlines()
-                 if line.startswith("from\t")}
+    made_from = reach()
     return sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*")
                   if path.suffix in (".cpp", ".c", ".h", ".S") and path.is_file()
                   and (not path.is_relative_to(SOURCES / "build-sources") or str(path.relative_to(SOURCES)) in made_from))
@@ -108,28 +119,53 @@ def build(kind, names):
         return [function for function in functions if function["decision"] != "unchanged"], report
 
 
-def add_tests(each):
+def sample(names, count, seed):
+    """The application's files, and others of which each reaches few units."""
+    few = reach()
+    apart = [name for name in names if few[name] <= FEW and not name.startswith("apps/")]
+    own = [name for name in names if few[name] <= FEW and name.startswith("apps/")]
+    return own + random.Random(seed).sample(apart, min(count, len(apart)))
+
+
+def add_together(kind, names, least=1):
+    @tests.add(f"{kind}: {len(names)} files at once")
+    def _():
+        changed, report = build(kind, names)
+        check(not changed, f"called changed: {[function['readable'] for function in changed]}")
+        if kind != "lines above":
+            return
+        check(len(report["edited"]) + len(report["neutral"]) == len(names), "not all files were seen to be edited: "
+              f"{len(report['edited'])} edited, {len(report['neutral'])} neutral of {len(names)}")
+        check(len(report["functions"]) >= least, f"only {len(report['functions'])} functions were compared")
+
+
+def add_each(kind, names):
+    for name in names:
+        @tests.add(f"{kind}: {name}")
+        def _(name=name):
+            changed, _ = build(kind, [name])
+            check(not changed, f"called changed: {[function['readable'] for function in changed]}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--each", action="store_true")
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_args()
+    sys.argv = [sys.argv[0], *options.words]
     names = edited_files()
     for kind in KINDS:
-        if not each:
-            @tests.add(f"{kind}: {len(names)} files at once")
-            def _(kind=kind):
-                changed, report = build(kind, names)
-                check(not changed, f"called changed: {[function['readable'] for function in changed]}")
-                if kind == "lines above":
-                    check(len(report["edited"]) + len(report["neutral"]) == len(names), "not all files were seen to be edited: "
-                          f"{len(report['edited'])} edited, {len(report['neutral'])} neutral of {len(names)}")
-                    check(len(report["functions"]) > 500, f"only {len(report['functions'])} functions were compared")
-            continue
-        for name in names:
-            @tests.add(f"{kind}: {name}")
-            def _(kind=kind, name=name):
-                changed, _ = build(kind, [name])
-                check(not changed, f"called changed: {[function['readable'] for function in changed]}")
+        if options.each:
+            add_each(kind, names)
+        elif options.sample is not None and kind == "lines above":
+            print(f"# seed {options.seed}", flush=True)
+            add_together(kind, sample(names, options.sample, options.seed))
+        else:
+            add_together(kind, names, least=500)
+    tests.run()
 
 
 if __name__ == "__main__":
-    each = "--each" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--each"]
-    add_tests(each)
-    tests.run()
+    main()
