@@ -460,6 +460,35 @@ def _():
     check(stopped >= 5, f"only {stopped} runs were interrupted while they worked")
 
 
+def sent_midway(run, number):
+    """A run that got the signal `number` as soon as it had a scratch folder."""
+    before = set(run.temporary.iterdir())
+    process = subprocess.Popen(run.command, env=run.environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    end = time.monotonic() + LIMIT
+    while not any((folder / "lock").exists() for folder in set(run.temporary.iterdir()) - before):
+        check(time.monotonic() < end and process.poll() is None, "no scratch folder appears")
+        time.sleep(0.001)
+    process.send_signal(number)
+    return process
+
+
+@tests.add("what a killed run has left goes with the next, and what a living one has stays")
+def _():
+    killed = Run(FIX, code=None)
+    sent_midway(killed, signal.SIGKILL).communicate()
+    while processes_of(killed.temporary):
+        time.sleep(0.01)
+    check(len(list(killed.temporary.iterdir())) == 1, "the killed one has left nothing")
+    stopped = sent_midway(killed, signal.SIGSTOP)
+    kept = list(killed.temporary.iterdir())
+    check(len(kept) == 1, f"the killed one's folder is still there: {kept}")
+    done = subprocess.run(Run(FIX, code=None).command, env=killed.environment, cwd=ROOT, capture_output=True, check=False)
+    check(done.returncode == DONE and list(killed.temporary.iterdir()) == kept, "the living one's folder is gone")
+    stopped.send_signal(signal.SIGCONT)
+    stopped.communicate(timeout=LIMIT)
+    check(stopped.returncode == DONE and not list(killed.temporary.iterdir()), "the living one was disturbed")
+
+
 @tests.add("a time limit ends it, too")
 def _():
     Run(FIX, "--timeout", "30ms", code=TIMED_OUT).says("timed out")

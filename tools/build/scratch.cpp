@@ -1,6 +1,9 @@
 #include "tools/build/scratch.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,24 +17,54 @@ namespace fs = std::filesystem;
 using tool::ExitCode;
 using tool::Outcome;
 using tool::refused;
+using tool::UniqueFd;
 
 namespace {
 
 constexpr std::string_view kPrefix = "graft-build.";
+constexpr const char* kLock = "lock";
+
+// Under its name only when it is locked, so that nobody finds it free.
+UniqueFd make_lock(const fs::path& folder) {
+    fs::path fresh = folder / "new-lock";
+    UniqueFd lock(::open(fresh.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX) != 0) return {};
+    std::error_code error;
+    fs::rename(fresh, folder / kLock, error);
+    return error ? UniqueFd() : std::move(lock);
+}
+
+bool is_abandoned(const fs::path& folder) {
+    struct stat status{};
+    if (::lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()) return false;
+    UniqueFd lock(::open((folder / kLock).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    return lock.get() >= 0 && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+void remove_abandoned(const fs::path& parent) {
+    std::error_code error;
+    std::vector<fs::path> abandoned;
+    for (fs::directory_iterator at(parent, error), end; !error && at != end; at.increment(error)) {
+        if (at->path().filename().string().starts_with(kPrefix) && is_abandoned(at->path()))
+            abandoned.push_back(at->path());
+    }
+    for (const fs::path& folder : abandoned) fs::remove_all(folder, error);
+}
 
 }  // namespace
 
 Outcome<std::unique_ptr<Scratch>> Scratch::make(Interruption& interruption) {
-    const char* parent = std::getenv("TMPDIR");
-    std::string pattern =
-        fs::path(parent != nullptr && *parent != '\0' ? parent : "/tmp") / (std::string(kPrefix) + "XXXXXX");
+    const char* wanted = std::getenv("TMPDIR");
+    fs::path parent = wanted != nullptr && *wanted != '\0' ? wanted : "/tmp";
+    remove_abandoned(parent);
+    std::string pattern = parent / (std::string(kPrefix) + "XXXXXX");
     std::vector<char> name(pattern.begin(), pattern.end());
     name.push_back('\0');
     if (::mkdtemp(name.data()) == nullptr) return fail(tool::system_failure(ExitCode::refused, pattern));
     std::error_code error;
     fs::path path = fs::canonical(name.data(), error);
     interruption.add_doomed(path);
-    return std::unique_ptr<Scratch>(new Scratch(interruption, path));
+    return std::unique_ptr<Scratch>(new Scratch(interruption, path, make_lock(path)));
 }
 
 Scratch::~Scratch() {

@@ -1,5 +1,6 @@
-// Scratch: a private folder under $TMPDIR that goes with the object, or with an interruption. And the one way in which
-// a finished file appears: whole, or not at all.
+// Scratch: a private folder under $TMPDIR that goes with the object, or with an interruption. What a killed process has
+// left there goes when the next one makes its own: a folder's `lock` is locked as long as its owner lives. And the one
+// way in which a finished file appears: whole, or not at all.
 #pragma once
 
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "base/types.h"
 #include "tools/build/interrupt.h"
 #include "tools/graft/failure.h"
+#include "tools/graft/unique_fd.h"
 
 namespace graft::build {
 
@@ -24,11 +26,12 @@ public:
     const std::filesystem::path& path() const { return path_; }
 
 private:
-    Scratch(Interruption& interruption, std::filesystem::path path)
-        : interruption_(interruption), path_(std::move(path)) {}
+    Scratch(Interruption& interruption, std::filesystem::path path, tool::UniqueFd lock)
+        : interruption_(interruption), path_(std::move(path)), lock_(std::move(lock)) {}
 
     Interruption& interruption_;
     std::filesystem::path path_;
+    tool::UniqueFd lock_;
 };
 
 // Makes a folder and those that lead there, but never a scratch folder: one that is missing was removed by an
