@@ -63,6 +63,26 @@ void refuse_unpairable(const UnitPair& pair, const Pairing& pairing, Result& res
     }
 }
 
+// Whatever refers to a changed function that is never replaced changes with it.
+void change_users(UnitPair& pair) {
+    for (bool again = true; again;) {
+        again = false;
+        for (u32 i = 1; i < pair.patched.items().size(); ++i) {
+            u32 twin = pair.to_baseline[i];
+            if (twin == 0 || !pair.patched.item(i).is_function() || pair.new_changes[i] != ItemChange::same) continue;
+            for (const Reference& reference : pair.patched.item(i).references) {
+                const Item& target = pair.patched.item(reference.target);
+                if (pair.new_changes[reference.target] != ItemChange::changed || !is_never_replaced(target.name))
+                    continue;
+                pair.old_changes[twin] = pair.new_changes[i] = ItemChange::changed;
+                pair.differences[i] = {reference.at, reference.at, fmt::format("{} changed", quoted(target))};
+                again = true;
+                break;
+            }
+        }
+    }
+}
+
 void compare_items(UnitPair& pair) {
     pair.old_changes.assign(pair.baseline.items().size(), ItemChange::same);
     pair.new_changes.assign(pair.patched.items().size(), ItemChange::same);
@@ -83,6 +103,7 @@ void compare_items(UnitPair& pair) {
     for (u32 i = 1; i < pair.patched.items().size(); ++i) {
         if (is_compared(pair.patched.item(i)) && pair.to_baseline[i] == 0) pair.new_changes[i] = ItemChange::added;
     }
+    change_users(pair);
 }
 
 // What one unit lost and another got under the same name is the same thing: always when it is visible outside, and

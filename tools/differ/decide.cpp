@@ -118,6 +118,8 @@ void Decider::decide_new(ItemPlace place) {
         decision.kind = replaces ? DecisionKind::changed : DecisionKind::added;
         if (replaces)
             decision.reason = pair.differences[place.item].what;
+        else if (is_coroutine_body(item.name) && change == ItemChange::changed)
+            decision.reason = "instances that exist go on in the old one";
         else if (change != ItemChange::added)
             decision.reason = "the image doesn't have it, and the patch needs it";
     } else if (change == ItemChange::added) {

@@ -8,8 +8,7 @@
 //   changed-assembly    a unit in assembly
 //   no-patch            a changed function is on the no-patch list
 //   no-call-site        a changed function has no call site
-//   changed-coroutine   a coroutine's body: suspended ones would go on in code that doesn't know their frame
-// and their warnings: changed-meaning, removed-data, new-data, address-outlives, boot-only, endless.
+// and their warnings: changed-meaning, changed-coroutine, removed-data, new-data, address-outlives, boot-only, endless.
 //
 // judge() also decides what is held, and fills in the decisions' places, reasons (what was inlined) and `endless`.
 #pragma once

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "tools/differ/judge_context.h"
+#include "tools/differ/names.h"
 #include "tools/patch/pack.h"
 
 namespace graft::differ {
@@ -15,11 +17,6 @@ namespace {
 
 bool is_assembly(const std::string& source) {
     return source.ends_with(".S") || source.ends_with(".s");
-}
-
-// A coroutine's body, which the compiler makes two functions of: `….Frame.actor` goes on, `….Frame.destroy` gives up.
-bool is_coroutine_body(const std::string& name) {
-    return name.find(".Frame.actor") != std::string::npos || name.find(".Frame.destroy") != std::string::npos;
 }
 
 // Sections of an assembly unit that the image has, in words that don't depend on the symbol table's order.
@@ -49,6 +46,7 @@ public:
         for (Decision& decision : context_.result.decisions) {
             if (decision.kind == DecisionKind::changed) judge_changed(decision);
         }
+        warn_of_coroutines();
         judge_boot_only();
         warn_of_taken_addresses();
     }
@@ -84,13 +82,6 @@ private:
     void judge_changed(Decision& decision) {
         SourcePlace place = place_of(decision);
         if (is_assembly(decision.unit)) return;
-        if (is_coroutine_body(decision.name)) {
-            context_.refuse("changed-coroutine", place, decision.demangled,
-                            "it is the body of a coroutine: suspended ones would go on in code that doesn't know their "
-                            "frame",
-                            "give the changed coroutine a new name, and let new callers use that one");
-            return;
-        }
         auto old_function = context_.comparison.image->function_at(VirtAddr(decision.entry));
         if (decision.entry == 0 || !old_function) return;
         if (old_function->no_patch) {
@@ -137,6 +128,22 @@ private:
                                   decision.demangled, old_returns ? "the new version" : "the image's version"));
     }
 
+    // A suspended instance's frame is known to the body that made it. So the old one stays, and whatever makes
+    // instances has new code, which makes them for the new one.
+    void warn_of_coroutines() {
+        std::set<std::string> named;
+        for (const Decision& decision : context_.result.decisions) {
+            if (!is_coroutine_body(decision.name) || decision.kind != DecisionKind::added || decision.entry == 0)
+                continue;
+            std::string coroutine = demangled(decision.name.substr(0, decision.name.find(".Frame.")));
+            if (!named.insert(coroutine).second) continue;
+            context_.warn("changed-coroutine", place_of(decision),
+                          fmt::format("'{}' is a coroutine: instances that exist go on in the old body, and while one "
+                                      "made by the patch exists, the patch's memory can't be freed",
+                                      coroutine));
+        }
+    }
+
     // ---- code that has run ------------------------------------------------------------------------------------------
 
     void judge_boot_only() {
@@ -177,6 +184,7 @@ private:
                     const Item& target = pair.patched.item(reference.target);
                     bool is_new = target.is_function() && pair.new_changes[reference.target] == ItemChange::added &&
                                   !context_.comparison.image->defines_global(target.name);
+                    if (is_coroutine_body(target.name)) continue;  // has a warning of its own when it changed
                     if (is_new && reference.type != R_X86_64_PLT32) taken.emplace(reference.target, i);
                 }
             }

@@ -79,7 +79,7 @@ private:
         const DebugInfo& before = context_.before(unit);
         const DebugInfo& after = context_.after(unit);
         for (TypeChange& change : compare_types(before, after)) {
-            // A coroutine's frame belongs to its body, which is judged as code.
+            // A coroutine's frame belongs to its body: when that changes, the old one stays for the old frames.
             if (change.name.ends_with(".Frame")) continue;
             if (change.layout && lives_in_changed_code_only(unit, change)) continue;
             if (!change.because.empty()) {

@@ -86,6 +86,15 @@ bool is_clone(std::string_view linkage_name) {
     return false;
 }
 
+bool is_coroutine_body(std::string_view linkage_name) {
+    return linkage_name.find(".Frame.actor") != std::string_view::npos ||
+           linkage_name.find(".Frame.destroy") != std::string_view::npos;
+}
+
+bool is_never_replaced(std::string_view linkage_name) {
+    return is_clone(linkage_name) || is_coroutine_body(linkage_name);
+}
+
 bool names_content(std::string_view linkage_name) {
     std::string_view base = without_suffix(linkage_name);
     for (std::string_view name : {"CSWTCH", "__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"}) {

@@ -20,6 +20,13 @@ std::string unscoped(std::string_view linkage_name);
 // A specialised copy of a function that callers know the inside of (f.constprop.0, f.isra.0, f.part.0).
 bool is_clone(std::string_view linkage_name);
 
+// A coroutine's body, which the compiler makes two functions of: `….Frame.actor` goes on, `….Frame.destroy` gives up.
+bool is_coroutine_body(std::string_view linkage_name);
+
+// Functions that stay as they are: changed, they are carried as new ones, and whatever refers to them changes too.
+// A clone's callers know its inside; a coroutine's old body goes on serving the instances that exist.
+bool is_never_replaced(std::string_view linkage_name);
+
 // Constants that the compiler makes for itself or that the language gives no identity: CSWTCH.3, __func__.0.
 bool names_content(std::string_view linkage_name);
 

@@ -113,8 +113,8 @@ void Planner::add_changed(u32 unit) {
         const Item& item = pair.patched.item(i);
         if (!item.is_function() || pair.new_changes[i] != ItemChange::changed || is_initialiser(item.name)) continue;
         u64 entry = comparison_.image_address({unit, i});
-        if (entry == 0) continue;           // not in the image: carried if something needs it
-        if (is_clone(item.name)) continue;  // carried as a new function; its callers change with it
+        if (entry == 0) continue;  // not in the image: carried if something needs it
+        if (is_never_replaced(item.name)) continue;
         if (item.weak) {
             // Where the image's copy comes from decides what becomes of it.
             auto owner = owning_unit(comparison_, item.name);
@@ -246,8 +246,8 @@ std::optional<Meaning> Plan::meaning(ItemPlace patched, i64 offset) const {
     }
     if (!is_carriable(item)) return std::nullopt;
     if (item.kind == ItemKind::content) return Meaning{Meaning::Kind::carried, {}, 0, patched};
-    bool changed_clone = is_clone(item.name) && pair.new_changes[patched.item] == ItemChange::changed;
-    u64 address = changed_clone ? 0 : comparison_->image_address(patched);
+    bool is_beside_old = is_never_replaced(item.name) && pair.new_changes[patched.item] == ItemChange::changed;
+    u64 address = is_beside_old ? 0 : comparison_->image_address(patched);
     if (address == 0) {
         auto defined = item.local ? definitions_.end() : definitions_.find(item.name);
         ItemPlace place = defined == definitions_.end() ? patched : defined->second;

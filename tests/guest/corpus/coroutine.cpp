@@ -23,7 +23,7 @@ struct Stream {
     std::coroutine_handle<promise_type> handle;
 };
 
-Stream numbers(long first) {
+[[gnu::noinline]] Stream numbers(long first) {
     for (long i = 0; i < 1'000'000'000; ++i) co_yield first + i % 2;
 }
 
@@ -36,6 +36,15 @@ Stream* stream;
 
 }  // namespace
 }  // namespace corpus
+
+// Two values of a stream of its own.
+long probe_new_coroutine() {
+    corpus::Stream own = corpus::numbers(60);
+    long one = corpus::next_of(own);
+    long other = corpus::next_of(own);
+    own.handle.destroy();
+    return one * 100 + other;
+}
 
 // Two values of the one stream, in the order of their size.
 long probe_coroutine() {
