@@ -268,7 +268,9 @@ TEST_F(PatchCanary, OfAReplace) {
 
 TEST_F(PatchCanary, ItsDeadlineIsForTheShareAndAnewForThePromotion) {
     start_canary({.deadline_ns = kSecond});
+    EXPECT_NE(machine.alarm_ns, kNoAlarm);
     move_share();
+    EXPECT_EQ(machine.alarm_ns, kNoAlarm);
     let_pass(10 * kSecond);
     EXPECT_EQ(stage("fix"), Stage::appearing);
     machine.unmoved = {8, 9};
