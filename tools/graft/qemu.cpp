@@ -114,6 +114,15 @@ struct Preparation {
     std::vector<std::string> command;
 };
 
+// QEMU passes an empty module as none, and the system would start without what was meant.
+Outcome<void> check_module(const std::string& path) {
+    if (::access(path.c_str(), R_OK) != 0) return fail(system_failure(ExitCode::refused, path));
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) return refused(fmt::format("{}: not a file", path));
+    if (std::filesystem::file_size(path, error) == 0) return refused(fmt::format("{}: empty", path));
+    return {};
+}
+
 Outcome<void> add_boot_medium(const RunOptions& options, std::vector<std::string>& command) {
     std::string image = options.image;
     if (options.iso && image.ends_with(".elf")) image.replace(image.size() - 4, 4, ".iso");
@@ -130,7 +139,7 @@ Outcome<void> add_boot_medium(const RunOptions& options, std::vector<std::string
     append_to(command, {"-kernel", image});
     if (!options.append.empty()) append_to(command, {"-append", options.append});
     for (const std::string& module : options.modules) {
-        if (::access(module.c_str(), R_OK) != 0) return fail(system_failure(ExitCode::refused, module));
+        GRAFT_CHECK(check_module(module));
         append_to(command, {"-initrd", module});
     }
     return {};
