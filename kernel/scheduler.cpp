@@ -326,8 +326,10 @@ void exit_task() {
     Processor& self = this_processor();
     self.queue_lock.acquire();
     self.current->state = TaskState::exited;
-    // Nothing may follow the record any more: the stack goes to somebody else.
+    // Nothing may follow the record any more: the stack goes to somebody else. And who ends inside what changes holds
+    // nothing: a word into a patch that stayed in the task would keep that one from being freed.
     self.current->context.hook = {};
+    self.current->holding = {};
     switch_to(self, take_next(self));
     __builtin_unreachable();
 }

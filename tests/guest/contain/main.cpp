@@ -68,6 +68,21 @@ const char* contained_in_transition(Fault fault) {
     return nullptr;
 }
 
+// New tasks have the patch; nobody else has.
+const char* contained_in_a_canary(Fault fault) {
+    Loading loading(0, {.kind = patch::CanaryPolicy::Kind::births, .pattern = {}});
+    KTAP_CHECK(loading.is_accepted());
+    KTAP_CHECK(loading.await(HistoryEvent::load_started));
+    Order order;
+    KTAP_CHECK(!do_job(order));
+    Worker worker(fault);
+    KTAP_CHECK(worker.has_begun());
+    KTAP_CHECK(worker.join() == TaskEnd::faulted);
+    if (const char* wrong = check_record(loading, worker, fault, "reversed")) return wrong;
+    KTAP_CHECK(loading.await(HistoryEvent::unloaded));
+    return nullptr;
+}
+
 const char* contained_in_probation(Fault fault) {
     Loading loading(kLongProbationNs);
     KTAP_CHECK(loading.is_accepted());
@@ -228,13 +243,14 @@ const char* faulty_on_the_way_out(Callback which) {
 }
 
 void run_tests() {
-    tests::Ktap ktap(kLastAtOnce + 13);
+    tests::Ktap ktap(kLastAtOnce + 14);
     for (usize i = 1; i <= kLastAtOnce; ++i) {
         auto fault = static_cast<Fault>(i);
         Text<80> name;
         name.append("contained in a transition: ", kFaultNames[i]);
         ktap.run(name.view(), [&] { return contained_in_transition(fault); });
     }
+    ktap.run("contained in a canary", [] { return contained_in_a_canary(Fault::memcpy); });
     ktap.run("contained in probation", [] { return contained_in_probation(Fault::read); });
     ktap.run("contained in probation, below the patch", [] { return contained_in_probation(Fault::memcpy); });
     ktap.run("contained when an unload is reversed", contained_in_a_reversed_unload);

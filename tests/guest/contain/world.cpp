@@ -19,7 +19,7 @@ std::span<const std::byte> patch_file() {
     return kernel::boot_patch(0);
 }
 
-Loading::Loading(u64 probation_ns) {
+Loading::Loading(u64 probation_ns, const patch::CanaryPolicy& canary) {
     auto& registry = kernel::patch_registry();
     u64 last = 0;
     (void)registry.read_history(1, {}, last);
@@ -28,6 +28,7 @@ Loading::Loading(u64 probation_ns) {
     patch::LoadOptions options;
     options.source = patch::Source::boot;
     options.probation_ns = probation_ns;
+    options.canary = canary;
     accepted_ = registry.load(patch_file(), name(), options).has_value();
 }
 

@@ -16,7 +16,7 @@ inline constexpr u64 kLongProbationNs = 1'000'000'000'000;
 // Loads the patch under a name of its own each time, so that nothing waits for a former one's memory.
 class Loading {
 public:
-    explicit Loading(u64 probation_ns = 0);
+    explicit Loading(u64 probation_ns = 0, const patch::CanaryPolicy& canary = {});
     bool is_accepted() const { return accepted_; }
     std::string_view name() const { return name_.view(); }
     // The next record of this event about the patch, behind those seen before; nothing when it doesn't come.
