@@ -37,6 +37,13 @@ std::map<std::string, std::string> loaded_content(const tools::Object& object) {
     return all;
 }
 
+// A body's name is made of its coroutine's twice: as a scope, and whole as that of the frame's type.
+std::string coroutine_of(const std::string& body) {
+    usize end = body.find(".Frame.");
+    usize begin = body.rfind("_Z", end);
+    return begin == std::string::npos ? body.substr(0, end) : body.substr(begin, end - begin);
+}
+
 class CodeJudge {
 public:
     explicit CodeJudge(JudgeContext& context) : context_(context) {}
@@ -135,7 +142,7 @@ private:
         for (const Decision& decision : context_.result.decisions) {
             if (!is_coroutine_body(decision.name) || decision.kind != DecisionKind::added || decision.entry == 0)
                 continue;
-            std::string coroutine = demangled(decision.name.substr(0, decision.name.find(".Frame.")));
+            std::string coroutine = demangled(coroutine_of(decision.name));
             if (!named.insert(coroutine).second) continue;
             context_.warn("changed-coroutine", place_of(decision),
                           fmt::format("'{}' is a coroutine: instances that exist go on in the old body, and while one "
