@@ -9,7 +9,7 @@ PATCH = str(BUILD / "demo/patches/fix_total.klp")
 NODE = "/livepatch/fix-total"
 
 tests = Tests()
-guest = Guest("demo.elf", append="pace=1000")  # the desk is inside a function that the patch replaces for seconds
+guest = Guest("demo.elf", append="pace=200")  # the desk is inside a function that the patch replaces for a second
 
 
 class Fids:
