@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "base/assert.h"
+#include "kernel/dead_stack.h"
 #include "kernel/lock.h"
 #include "kernel/patch_worker.h"
 #include "kernel/shadow.h"
@@ -11,6 +12,8 @@
 namespace graft::kernel {
 
 namespace {
+
+constexpr usize kStackSize = 64 * 1024;
 
 struct CallbackDesk {
     bool is_asked = false;
@@ -63,6 +66,7 @@ void report(const patch::CallbackEnd& end) {
 }
 
 void callback_round(void*) {
+    clear_dead_stack(kStackSize);  // begun anew after a fault, it stands on what that callback has left
     if (run_one())
         wake_patch_worker();
     else
@@ -76,7 +80,7 @@ void start_callback_task() {
     options.repeats = true;
     options.name = kCallbackTaskName;
     options.is_own = true;
-    options.stack_size = 64 * 1024;
+    options.stack_size = kStackSize;
     options.is_needed = true;
     auto handle = create_task(callback_round, nullptr, options);
     GRAFT_ASSERT(handle);

@@ -346,7 +346,7 @@ private:
     WayBack way_back_of(const Patch& patch) const;
     bool take_back(Patch& patch, std::string_view reason);
     // registry_measuring.cpp
-    void end_measuring(Patch& patch);
+    RefusalResult<void> end_measuring(Patch& patch);
     bool is_watched_by_rules(const Patch& patch) const;
     u64 faults_of(const Patch& patch) const;
     bool breaks_rules(const Patch& patch, TextBuffer& reason) const;

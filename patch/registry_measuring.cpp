@@ -1,4 +1,5 @@
 // Measuring of canaries: its end, and the health rules that look at what was counted.
+#include "patch/machine_refusal.h"
 #include "patch/registry.h"
 
 namespace graft::patch {
@@ -24,14 +25,15 @@ void explain(const HealthRule& rule, const Func& func, const MeasuredFunction& c
 
 }  // namespace
 
-// Of a patch on probation, whose functions all lead to measuring. When it can't end it goes on, and so ends with the
-// patch's next transition.
-void Registry::end_measuring(Patch& patch) {
-    if (!patch.is_measured) return;
+// Of a patch on probation, whose functions all lead to measuring. When it can't end, neither may the probation: the
+// no-op funcs, whose sites lead there too, go with the predecessor.
+RefusalResult<void> Registry::end_measuring(Patch& patch) {
+    if (!patch.is_measured) return {};
     usize count = patch.funcs.size() + patch.no_ops.size();
     RecordArray<Dispatch> dispatches;
     RecordArray<SiteChange> changes;
-    if (!dispatches.create(machine_, count) || !changes.create(machine_, count)) return;
+    if (!dispatches.create(machine_, count) || !changes.create(machine_, count))
+        return refuse(RefusalCode::no_memory, patch.texts.name);
     usize next = 0;
     for (const auto* funcs : {&patch.funcs, &patch.no_ops}) {
         for (const Func& func : *funcs) {
@@ -39,9 +41,13 @@ void Registry::end_measuring(Patch& patch) {
             changes[next++] = {func.old.entry, func.new_function};
         }
     }
-    if (count != 0 && !machine_.write_sites(changes.span())) return;
+    if (count != 0) {
+        if (auto written = machine_.write_sites(changes.span()); !written)
+            return std::unexpected(refusal_of(written.error(), patch.texts.name));
+    }
     machine_.stop_measuring(dispatches.span());
     patch.is_measured = false;
+    return {};
 }
 
 // Is the patch one that its rules may take back now?

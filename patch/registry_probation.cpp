@@ -37,6 +37,7 @@ RefusalResult<void> Registry::commit(std::string_view name) {
     if (patch->is_in_transition()) return refuse(RefusalCode::transition_running, name, 0, 0, 0, name);
     if (patch->rollback_due) return refuse(RefusalCode::rollback_due, name, 0, 0, 0, name);
     GRAFT_CHECK(check_no_callback());
+    GRAFT_CHECK(end_measuring(*patch));
     end_probation(*patch);
     set_alarm();
     return {};
@@ -45,7 +46,6 @@ RefusalResult<void> Registry::commit(std::string_view name) {
 void Registry::end_probation(Patch& patch) {
     patch.probation_end_ns = 0;
     watch(patch, false);
-    end_measuring(patch);
     Patch* predecessor = patch.predecessor;
     record(HistoryEvent::committed, patch, predecessor != nullptr ? predecessor->texts.name : std::string_view());
     if (predecessor != nullptr) pay_debts(*predecessor);
@@ -89,7 +89,12 @@ void Registry::tick() {
     if (is_moving() && run_.deadline_at_ns != 0 && run_.deadline_at_ns <= now) expire();
     start_due_rollback();
     for (Patch& patch : patches_) {
-        if (is_probation_over(patch, now)) end_probation(patch);
+        if (!is_probation_over(patch, now)) continue;
+        if (end_measuring(patch)) {
+            end_probation(patch);
+        } else {
+            patch.probation_end_ns = now + kRetryNs;
+        }
     }
     set_alarm();
 }

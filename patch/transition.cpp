@@ -22,24 +22,29 @@ Verdict judge(Stack& stack, const ChangingSet& changing) {
     return {Verdict::Kind::clear, {}};
 }
 
-// Calls visit(incoming's func, outgoing's func) for each changed function, by entry; one of the two may be null.
+// Calls visit(incoming's func, outgoing's func) for each changed function, by entry; one of the two may be null. The
+// no-ops of a measured patch that goes without a successor are among them: their call sites lead to measuring.
 template <typename Visit>
 void for_each_function(const Change& change, Visit visit) {
     std::span<const Func> incoming;
     std::span<const Func> outgoing;
     if (change.incoming != nullptr) incoming = change.incoming->funcs.span();
     if (change.outgoing != nullptr) outgoing = change.outgoing->funcs.span();
-    while (!incoming.empty() || !outgoing.empty()) {
-        bool takes_incoming = outgoing.empty() || (!incoming.empty() && incoming[0].old.entry <= outgoing[0].old.entry);
-        bool takes_outgoing = incoming.empty() || (!outgoing.empty() && outgoing[0].old.entry <= incoming[0].old.entry);
-        visit(takes_incoming ? &incoming[0] : nullptr, takes_outgoing ? &outgoing[0] : nullptr);
+    std::span<const Func> no_ops;
+    if (change.kind == Change::Kind::unload && change.outgoing->is_measured) no_ops = change.outgoing->no_ops.span();
+    while (!incoming.empty() || !outgoing.empty() || !no_ops.empty()) {
+        bool takes_no_op = !no_ops.empty() && (outgoing.empty() || no_ops[0].old.entry < outgoing[0].old.entry);
+        std::span<const Func>& leaving = takes_no_op ? no_ops : outgoing;
+        bool takes_incoming = leaving.empty() || (!incoming.empty() && incoming[0].old.entry <= leaving[0].old.entry);
+        bool takes_leaving = incoming.empty() || (!leaving.empty() && leaving[0].old.entry <= incoming[0].old.entry);
+        visit(takes_incoming ? &incoming[0] : nullptr, takes_leaving ? &leaving[0] : nullptr);
         if (takes_incoming) incoming = incoming.subspan(1);
-        if (takes_outgoing) outgoing = outgoing.subspan(1);
+        if (takes_leaving) leaving = leaving.subspan(1);
     }
 }
 
 VirtAddr version_of(const Func* func, VirtAddr entry) {
-    if (func != nullptr) return func->new_function;
+    if (func != nullptr && func->new_function) return func->new_function;
     return entry + kCallSiteSize;
 }
 
@@ -181,15 +186,15 @@ void Transition::promote() {
 
 RefusalResult<void> Transition::settle() {
     GRAFT_ASSERT(!is_canary_ || !is_forward());
-    bool measures_on = this->measures_on();
+    goes_on_measuring_ = measures_on();
     for (usize i = 0; i < dispatches_.size(); ++i) {
         VirtAddr target = dispatches_[i].version[static_cast<usize>(target_)];
         bool is_original = target == dispatches_[i].entry + kCallSiteSize;
         changes_[i] = {dispatches_[i].entry, is_original ? VirtAddr() : target};
-        if (measures_on) changes_[i].target = machine_.measured_site(dispatches_[i].entry);
+        if (goes_on_measuring_) changes_[i].target = machine_.measured_site(dispatches_[i].entry);
     }
     GRAFT_CHECK(write_sites());
-    if (measures_on) machine_.measure_one(dispatches_.span(), target_, new_side());
+    if (goes_on_measuring_) machine_.measure_one(dispatches_.span(), target_, new_side());
     settled_ = true;
     return {};
 }
@@ -203,7 +208,7 @@ bool Transition::end() {
     machine_.end_transition();
     if (trampolines_.handle != 0) machine_.release_trampolines(trampolines_);
     trampolines_ = {};
-    if (is_measured_ && !measures_on()) machine_.stop_measuring(dispatches_.span());
+    if (is_measured_ && !goes_on_measuring_) machine_.stop_measuring(dispatches_.span());
     begun_ = false;
     return true;
 }

@@ -122,6 +122,7 @@ private:
     bool is_canary_ = false;
     bool settled_ = false;
     bool is_measured_ = false;          // calls are measured while it runs
+    bool goes_on_measuring_ = false;    // and after its end, since settle()
     bool has_new_counts_ = false;       // made for this transition, which hasn't begun
     RecordArray<Dispatch> dispatches_;  // by entry
     RecordArray<SiteChange> changes_;

@@ -374,11 +374,6 @@ private:
             if (is_deadline || is_any_over) violate("a time has passed, and no alarm was set");
             return;
         }
-        for (usize set = 0; set < kSets; ++set) {
-            if (!is_over[set]) continue;
-            model_.end_probation(set);
-            ++count(Happening::expired);
-        }
         u64 turns = model_.change() != nullptr ? model_.change()->turns : 0;
         machine_.alarm_ns = kNoAlarm;
         machine_.forget_failure();
@@ -386,10 +381,29 @@ private:
         registry_->tick();
         machine_.fail_after(0);
         if (!good()) return;
+        for (usize set = 0; set < kSets; ++set) {
+            if (is_over[set]) note_expiry(set, now);
+        }
         check_due_rollback();
         // One that passes on the way back has passed.
         if (is_deadline && model_.change() != nullptr) model_.forget_deadline();
         check_deadline(is_deadline && !leads_back, turns);
+    }
+
+    // A probation whose measuring can't be ended goes on for a while.
+    void note_expiry(usize set, u64 now) {
+        std::string prefix = std::string(name(model_.set(set).current)) + " ";
+        bool goes_on = false;
+        for (const std::string& told : look().told)
+            goes_on = goes_on || (told.starts_with(prefix) && told.ends_with(" on probation"));
+        if (!goes_on) {
+            model_.end_probation(set);
+            ++count(Happening::expired);
+        } else if (machine_.has_failed()) {
+            model_.prolong_probation(set, now);
+        } else {
+            violate("a probation is over and goes on");
+        }
     }
 
     void check_deadline(bool is_deadline, u64 turns) {
@@ -513,7 +527,7 @@ private:
         std::sort(expected.begin(), expected.end());
         if (told != expected) return violate("the registry has other patches than the model");
         for (auto& patch : visible.patches) registry_->visit_functions(patch, visible);
-        if (machine_.ledger().sites != visible.sites) violate("call sites and func stacks disagree");
+        if (machine_.destinations() != visible.sites) violate("call sites and func stacks disagree");
         Functions live = 0;
         for (auto& [entry, target] : visible.sites) live |= Functions{1} << *image_.index_at(entry);
         if (live != replaced) violate("other functions are patched than the model says");

@@ -124,6 +124,8 @@ public:
     bool is_covered(int patch) const;
     void wish(const Wish& wish) { wish_ = wish; }
     void end_probation(usize set);
+    // It could not be ended at `now`; that is tried again a second later.
+    void prolong_probation(usize set, u64 now) { sets_[set].probation_end = now + 1'000'000'000; }
     void set_due(usize set) { sets_[set].rollback_due = true; }
     bool is_probation_over(usize set, u64 now) const;
     void forget_deadline() { change_.deadline_at = 0; }

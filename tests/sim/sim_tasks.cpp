@@ -215,6 +215,8 @@ void SimMachine::step_site(SimTask& task, SimFrame& frame) {
     VirtAddr target = seen_site(task.processor, entry);
     if (!target) return land(task, frame, entry + kCallSiteSize);
     if (target == measured_site(entry)) {
+        // No part of the function, other than the site itself: who is in nothing else is outside again, and may move.
+        if (frame.counts && task.episode.depth == 1) task.episode.side = Episode::Side::open;
         frame.at = SimFrame::At::gate;
         frame.pc = target;
         return;
@@ -330,12 +332,15 @@ void SimMachine::enter_episode(SimTask& task, SimFrame& frame) {
     if (frame.counts) ++task.episode.depth;
 }
 
-// Who is inside when a change begins goes on with the version before it.
+// Who is inside when a change begins goes on with the version before it. A gate is no part of its function, and a call
+// that is on its way through one has yet to go to a version.
 void SimMachine::begin_episodes() {
     for (auto& task : tasks_) {
         task->episode = {};
         for (SimFrame& frame : task->stack) enter_episode(*task, frame);
-        if (task->episode.depth != 0) task->episode.side = Episode::Side::before;
+        bool is_on_its_way =
+            !task->stack.empty() && task->stack.back().at == SimFrame::At::gate && task->stack.back().counts;
+        if (task->episode.depth > (is_on_its_way ? 1 : 0)) task->episode.side = Episode::Side::before;
     }
 }
 

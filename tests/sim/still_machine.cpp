@@ -377,6 +377,15 @@ void StillMachine::log(LogLevel, std::string_view text) {
     log_lines.emplace_back(text);
 }
 
+std::map<VirtAddr, VirtAddr> StillMachine::destinations() const {
+    std::map<VirtAddr, VirtAddr> found;
+    for (auto [entry, target] : sites_) {
+        if (target == measured_site(entry)) target = measured_.at(entry).version.front();
+        if (target != entry + patch::kCallSiteSize) found[entry] = target;
+    }
+    return found;
+}
+
 Ledger StillMachine::ledger() const {
     Ledger ledger;
     ledger.records = records_.size();

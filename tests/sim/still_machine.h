@@ -104,6 +104,8 @@ public:
     void advance(u64 ns) { clock_ += ns; }
     void forget_sites() { sites_.clear(); }
     VirtAddr site(VirtAddr entry) const;
+    // Where live call sites lead when no transition runs, through measuring too; those back to the original left out.
+    std::map<VirtAddr, VirtAddr> destinations() const;
     // The n-th fallible call from now on fails (1 = the next one); 0 = none.
     void fail_after(u64 calls) { fail_after_ = calls; }
     bool failure_pending() const { return fail_after_ != 0; }

@@ -61,11 +61,11 @@ TEST_F(TreeTest, Tasks) {
 TEST_F(TreeTest, Patches) {
     system.add_patch("fix");
     EXPECT_EQ(client.list("livepatch"), (Names{"fix"}));
-    EXPECT_EQ(
-        client.list("livepatch/fix"),
-        (Names{"enabled", "unregister", "transition", "force",   "probation",   "abort_if", "commit",     "rollback",
-               "dormant", "set",        "replaces",   "version", "description", "fixes",    "built_from", "built_with",
-               "signer",  "blocking",   "states",     "nudge",   "faults",      "functions"}));
+    EXPECT_EQ(client.list("livepatch/fix"),
+              (Names{"enabled",     "unregister", "transition", "force",      "probation", "abort_if",
+                     "commit",      "rollback",   "dormant",    "set",        "replaces",  "version",
+                     "description", "fixes",      "built_from", "built_with", "signer",    "blocking",
+                     "states",      "nudge",      "faults",     "canary",     "promote",   "functions"}));
     EXPECT_EQ(client.cat("livepatch/fix/enabled"), "1\n");
     EXPECT_EQ(client.cat("livepatch/fix/transition"), "0\n");
     EXPECT_EQ(client.cat("livepatch/fix/set"), "fix\n");

@@ -113,9 +113,10 @@ protected:
     }
     // Where calls of the function go when no transition runs: the name of a patch, or "original".
     std::string at(std::string_view function) {
-        VirtAddr site = machine.site(entry(function));
-        if (!site) return "original";
-        const PatchCode* code = machine.code_at(site);
+        auto destinations = machine.destinations();
+        auto found = destinations.find(entry(function));
+        if (found == destinations.end()) return "original";
+        const PatchCode* code = machine.code_at(found->second);
         return code != nullptr ? std::string(code->patch_name) : "nowhere";
     }
     void point_into(std::string_view name, sim::StillMachine& at) {
