@@ -131,14 +131,14 @@ void PatchMachine::sweep() {
     // A transition that was turned before anybody had moved has nobody to move, and so no last move.
     note_withdrawal();
     report_moves();
-    wake_unmoved_worker();
+    wake_unmoved_own_tasks();
 }
 
 void PatchMachine::force_moves() {
     Force force;
     visit_all_tasks(force);
     report_moves();
-    wake_unmoved_worker();
+    wake_unmoved_own_tasks();
 }
 
 void PatchMachine::visit_holders(patch::HolderSink& sink) {

@@ -204,14 +204,17 @@ void set_patch_worker(Task& task) {
     worker.store(&task, std::memory_order_release);  // pairs with report_moves()
 }
 
-void wake_unmoved_worker() {
-    Task* task = worker.load(std::memory_order_acquire);  // pairs with set_patch_worker()
-    if (!task || !moves_are_allowed()) return;
-    {
-        TaskQueueGuard guard(*task);
-        if (is_in_place(*task)) return;
+void wake_unmoved_own_tasks() {
+    if (!moves_are_allowed()) return;
+    for (TaskRef task = next_task({}); task; task = next_task(std::move(task))) {
+        if (!task->is_own) continue;
+        bool is_unmoved = false;
+        {
+            TaskQueueGuard guard(*task);
+            is_unmoved = task->state == TaskState::blocked && !is_in_place(*task);
+        }
+        if (is_unmoved) unpark(*task);
     }
-    unpark(*task);
 }
 
 void report_moves() {

@@ -66,9 +66,10 @@ void note_withdrawal();
 // ---- the worker that is told of the last move
 
 void set_patch_worker(Task& worker);
-// When the worker hasn't moved, it goes one round: it may wait inside a changing function for the last move, which is
-// its own then. Context: task.
-void wake_unmoved_worker();
+// Graft's own tasks that wait and haven't moved go one round: they may wait inside a changing function for something
+// that never comes, or, the worker, for the last move, which is its own then. Each looks again at what it waits for
+// (park()). Context: task.
+void wake_unmoved_own_tasks();
 // Wakes the worker when that is due. Context: any with no lock of rank run_queue or above.
 void report_moves();
 

@@ -69,7 +69,8 @@ def guest_suites():
 
 
 def all_suites():
-    suites = [Suite(name, [], f"make --no-print-directory check_{name}") for name in ("walls", "headers", "format", "shell")]
+    suites = [Suite(name, [], f"make --no-print-directory check_{name}", limit=900)
+              for name in ("walls", "headers", "format", "shell")]
     suites.append(Suite("imagetables", ["build/tools/imagetables"],
                         "python3 tests/build/imagetables_test.py build/tools/imagetables", "ktap"))
     suites.append(Suite("unit", ["build/unit/all"], "build/unit/all", "gtest", 600))
@@ -86,14 +87,15 @@ def all_suites():
         suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900)
     suites += guest_suites()
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
-        targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "build/tools/fids", "patches"]
+        targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "build/tools/fids", "build/tools/hostile",
+                   "patches"]
         suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600))
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900)
     suites += measured("corpus", "corpus", "tests/corpus/run.py", "", 600)
     suites += measured("selfpatch", "selfpatch", "tests/corpus/selfpatch.py", "COUNT=2 SEED=1", 600)
-    suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=5000", 600)
+    suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=20000", 600)
     suites += measured("torture", "torture", "tests/guest/torture", "CYCLES=20", 900)
     suites += measured("lifecycle", "lifecycle", "tests/guest/lifecycle", "OPS=100", 900)
     suites += measured("bench call", "bench PART=call", "tests/guest/bench", "CALLS=6400", 300)

@@ -44,6 +44,7 @@ class CorpusGuest(Guest):
             if name not in self.graft("ls", "/lingering").output.split():
                 return False
             self.settle()
+            self.graft("write", f"/lingering/{name}", "1", code=None)  # it may have gone meanwhile
         return True
 
 

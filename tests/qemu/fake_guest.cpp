@@ -82,6 +82,7 @@ public:
 
     ControlResult<void> rollback(u64 id, u64 deadline_ns) override { return base_.rollback(id, deadline_ns); }
     ControlResult<void> commit(u64 id) override { return base_.commit(id); }
+    ControlResult<void> promote(u64 id, u64 deadline_ns) override { return base_.promote(id, deadline_ns); }
     ControlResult<void> force(u64 id) override { return base_.force(id); }
     ControlResult<void> nudge(u64 id, u64 task) override { return base_.nudge(id, task); }
     void search_lingering() override {}

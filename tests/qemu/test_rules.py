@@ -64,7 +64,7 @@ def _():
     found = measured("even")
     for version in ("old", "new"):
         figures = {key: int(value) for key, value in found[version].items()}
-        check(figures["calls"] >= figures["timed"] and figures["faults"] == 0, str(found))
+        check(figures["timed"] > 0 and figures["faults"] == 0, str(found))
         check(0 < figures["min_ns"] <= figures["mean_ns"] and figures["min_ns"] <= figures["p99_ns"], str(found))
     table = guest.graft("status", "even").output
     check(re.search(r"FUNCTION +VERSION +CALLS +FAULTS +MIN +MEAN +P99", table) and " us" in table, table)

@@ -85,15 +85,35 @@ TEST_F(PatchMeasuring, GoesOnThroughProbationUntilCommit) {
     for (const char* function : {"f0", "f1", "f3"}) EXPECT_FALSE(is_measured(function)) << function;
 }
 
-TEST_F(PatchMeasuring, GoesOnWhereACommitCannotWriteACallSite) {
-    start(make("fix", {"f0"}), canary(60 * kSecond));
+TEST_F(PatchMeasuring, ACommitThatCannotWriteACallSiteIsRefusedAndProbationGoesOn) {
+    load_fully(make("old", {"f0", "f1"}));
+    start(make_in_set("fix", "old", {"f0"}), canary(60 * kSecond));
     promote("fix");
-    machine.foreign_sites.insert(entry("f0"));
-    ASSERT_TRUE(registry->commit("fix").has_value());
-    EXPECT_TRUE(is_measured("f0"));
+    machine.foreign_sites.insert(entry("f1"));  // the no-op's
+    EXPECT_FALSE(registry->commit("fix").has_value());
+    machine.advance(61 * kSecond);
+    registry->tick();
+    EXPECT_TRUE(is_measured("f0") && is_measured("f1"));
     machine.foreign_sites.clear();
+    machine.advance(2 * kSecond);
+    registry->tick();
+    EXPECT_FALSE(is_measured("f0") || is_measured("f1"));
+    EXPECT_FALSE(registry->commit("fix").has_value());  // it is over
+    EXPECT_EQ(at("f0"), "fix");
+    EXPECT_EQ(at("f1"), "original");
+}
+
+TEST_F(PatchMeasuring, OfANoOpEndsWithAnUnloadAndStaysWhenThatIsReversed) {
+    load_fully(make("old", {"f0", "f1", "f2"}));
+    start(make_in_set("fix", "old", {"f1"}), canary(60 * kSecond));
+    promote("fix");
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    ASSERT_EQ(registry->complete(), Completion::done);
+    EXPECT_TRUE(is_measured("f0") && is_measured("f1") && is_measured("f2"));
     unload_fully("fix");
-    EXPECT_FALSE(is_measured("f0"));
+    EXPECT_FALSE(is_measured("f0") || is_measured("f1") || is_measured("f2"));
+    for (const char* function : {"f0", "f1", "f2"}) EXPECT_EQ(at(function), "original");
 }
 
 TEST_F(PatchMeasuring, EndsWithARollbackAndStaysWhenThatIsReversed) {

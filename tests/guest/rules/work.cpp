@@ -1,7 +1,5 @@
 #include "tests/guest/rules/work.h"
 
-#include "kernel/task.h"
-
 namespace graft::rules_test {
 
 namespace {
@@ -17,10 +15,6 @@ u64 spin(u64 rounds) {
 
 u64 work() {
     return spin(kRounds);
-}
-
-bool is_other_task() {
-    return kernel::current_task().name_view().starts_with("other");
 }
 
 }  // namespace graft::rules_test

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/types.h"
+#include "kernel/task.h"
 
 namespace graft::rules_test {
 
@@ -9,10 +10,12 @@ namespace graft::rules_test {
 [[gnu::noinline]] u64 work();
 
 // So many rounds of a loop.
-u64 spin(u64 rounds);
+[[gnu::noinline]] u64 spin(u64 rounds);
 inline constexpr u64 kRounds = 300;
 
 // Is the running task one of those that aren't in the canary's share?
-bool is_other_task();
+inline bool is_other_task() {
+    return kernel::current_task().name_view().starts_with("other");
+}
 
 }  // namespace graft::rules_test
