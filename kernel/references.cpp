@@ -156,7 +156,8 @@ public:
     void visit_task(const Task& task) {
         if (task.state == TaskState::exited) return;  // never runs again
         if (targets_.contain(reinterpret_cast<u64>(task.function))) {
-            report(Kind::task_entry, VirtAddr(&task.function), reinterpret_cast<u64>(task.function), task.id);
+            report(Kind::task_entry, VirtAddr(static_cast<const void*>(&task.function)),
+                   reinterpret_cast<u64>(task.function), task.id);
         }
         if (&task == &current_task()) {
             visit_own_frames(task);

@@ -55,7 +55,7 @@ void __cxa_guard_abort(graft::u64* word) {
     reinterpret_cast<Guard*>(word)->busy.store(0, std::memory_order_release);
 }
 
-[[noreturn]] void abort() {
+void abort() {
     graft::kernel::panic("abort");
 }
 
@@ -63,28 +63,28 @@ void __cxa_guard_abort(graft::u64* word) {
 
 namespace std {
 
-[[noreturn]] void __throw_bad_alloc() {
+void __throw_bad_alloc() {
     graft::kernel::panic("std::bad_alloc");
 }
-[[noreturn]] void __throw_bad_array_new_length() {
+void __throw_bad_array_new_length() {
     graft::kernel::panic("std::bad_array_new_length");
 }
-[[noreturn]] void __throw_bad_function_call() {
+void __throw_bad_function_call() {
     graft::kernel::panic("std::bad_function_call");
 }
-[[noreturn]] void __throw_length_error(const char* what) {
+void __throw_length_error(const char* what) {
     graft::kernel::panic(what);
 }
-[[noreturn]] void __throw_logic_error(const char* what) {
+void __throw_logic_error(const char* what) {
     graft::kernel::panic(what);
 }
-[[noreturn]] void __throw_out_of_range(const char* what) {
+void __throw_out_of_range(const char* what) {
     graft::kernel::panic(what);
 }
-[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) {
+void __throw_out_of_range_fmt(const char* what, ...) {
     graft::kernel::panic(what);
 }
-[[noreturn]] void __glibcxx_assert_fail(const char*, int, const char*, const char* condition) noexcept {
+void __glibcxx_assert_fail(const char*, int, const char*, const char* condition) noexcept {
     graft::kernel::panic(condition ? condition : "library assertion");
 }
 

@@ -329,8 +329,8 @@ Patch& Registry::owner_of(const State& state) const {
     if (has(callbacks_.debtor)) return *callbacks_.debtor;
     const Change& change = callbacks_.change;
     if (has(change.incoming)) return *change.incoming;
-    if (has(change.outgoing)) return *change.outgoing;
-    return *change.outgoing->predecessor;
+    GRAFT_ASSERT(change.outgoing != nullptr);
+    return has(change.outgoing) ? *change.outgoing : *change.outgoing->predecessor;
 }
 
 bool Registry::visit_states(std::string_view name, StateVisitor& visitor) {

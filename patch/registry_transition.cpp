@@ -236,12 +236,12 @@ void Registry::finish(const Change& change, bool forward) {
     }
     switch (change.kind) {
         case Change::Kind::load:
-            if (forward && change.incoming->probation_ns != 0) {
-                change.incoming->probation_end_ns = machine_.now_ns() + change.incoming->probation_ns;
+            if (Patch& subject = change.subject(); forward && subject.probation_ns != 0) {
+                subject.probation_end_ns = machine_.now_ns() + subject.probation_ns;
                 if (loser != nullptr) make_dormant(*loser);
                 return;
             }
-            change.incoming->is_measured = false;
+            change.subject().is_measured = false;
             if (loser != nullptr) drop(*loser);
             return;
         case Change::Kind::unload:

@@ -139,7 +139,7 @@ void ShadowStore::prepare_growth() {
         bool is_needed = std::bit_floor(buckets_) == size && segments_[wanted] == nullptr;
         if (is_needed) std::swap(segments_[wanted], made);
     }
-    if (made != nullptr) system_.release(made);
+    if (made != nullptr) system_.release(static_cast<void*>(made));
 }
 
 void ShadowStore::unlink_from_table(Variable& variable) {
@@ -178,7 +178,8 @@ void ShadowStore::forget_empty() {
         }
         if (total_.load(std::memory_order_relaxed) == 0) {
             buckets_ = kFirstBuckets;
-            for (usize i = 1; i < kMaxSegments; ++i) segments[i] = std::exchange(segments_[i], nullptr);
+            for (usize i = 1; i < kMaxSegments; ++i)
+                segments[i] = static_cast<void*>(std::exchange(segments_[i], nullptr));
         }
     }
     while (idle != nullptr) {

@@ -31,7 +31,7 @@ void for_each_function(const Change& change, Visit visit) {
     if (change.incoming != nullptr) incoming = change.incoming->funcs.span();
     if (change.outgoing != nullptr) outgoing = change.outgoing->funcs.span();
     std::span<const Func> no_ops;
-    if (change.kind == Change::Kind::unload && change.outgoing->is_measured) no_ops = change.outgoing->no_ops.span();
+    if (change.kind == Change::Kind::unload && change.subject().is_measured) no_ops = change.subject().no_ops.span();
     while (!incoming.empty() || !outgoing.empty() || !no_ops.empty()) {
         bool takes_no_op = !no_ops.empty() && (outgoing.empty() || no_ops[0].old.entry < outgoing[0].old.entry);
         std::span<const Func>& leaving = takes_no_op ? no_ops : outgoing;
@@ -107,7 +107,9 @@ RefusalResult<void> Transition::make_dispatches() {
     usize next = 0;
     for_each_function(change_, [&](const Func* incoming, const Func* outgoing) {
         Dispatch& dispatch = dispatches_[next++];
-        dispatch.entry = (incoming != nullptr ? incoming : outgoing)->old.entry;
+        const Func* either = incoming != nullptr ? incoming : outgoing;
+        GRAFT_ASSERT(either != nullptr);
+        dispatch.entry = either->old.entry;
         dispatch.version[static_cast<usize>(forward_)] = version_of(incoming, dispatch.entry);
         dispatch.version[static_cast<usize>(other(forward_))] = version_of(outgoing, dispatch.entry);
         dispatch.is_measured = is_measured_;

@@ -37,6 +37,7 @@
 // Locking: the registry's lock, but for examine(). Once begun, a transition ends only by settle() and end().
 #pragma once
 
+#include "base/assert.h"
 #include "base/types.h"
 #include "patch/changing_set.h"
 #include "patch/machine.h"
@@ -55,7 +56,11 @@ struct Change {
     Patch* outgoing = nullptr;
 
     // The patch that it is about.
-    Patch& subject() const { return kind == Kind::load ? *incoming : *outgoing; }
+    Patch& subject() const {
+        Patch* patch = kind == Kind::load ? incoming : outgoing;
+        GRAFT_ASSERT(patch != nullptr);
+        return *patch;
+    }
     // Its neighbour of the set, if there is one.
     Patch* other() const { return kind == Kind::load ? outgoing : incoming; }
     bool is_replace() const { return kind == Kind::load && outgoing != nullptr; }

@@ -12,7 +12,6 @@ namespace {
 using namespace formats;
 using Reason = ImageTablesError::Reason;
 using tools::TablesInput;
-using tools::TableSymbol;
 
 constexpr u64 kBase = 0xffffffff80200000;
 

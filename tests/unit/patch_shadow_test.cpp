@@ -24,7 +24,9 @@ public:
     }
     void unlock(u64) override { mutex_.unlock(); }
     void* allocate(usize size, usize alignment) override {
-        if (fail_at > 0 && --fail_at == 0) return nullptr;
+        bool counts = fail_at > 0;
+        if (counts) --fail_at;
+        if (counts && fail_at == 0) return nullptr;
         live.fetch_add(1);
         return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     }

@@ -99,7 +99,7 @@ private:
         const DebugInfo& after = context_.after(unit);
         Reach reach(after);
         for (const DebugFunction& function : after.functions()) {
-            u32 item = pair.patched.at(function.where.section, function.where.offset);
+            u32 item = pair.patched.at(function.where.section, static_cast<i64>(function.where.offset));
             if (item == 0 || pair.new_changes[item] == ItemChange::same) continue;
             bool uses = std::any_of(function.uses.begin(), function.uses.end(),
                                     [&](u32 type) { return reach(type, change.after, kPointersFollowed); });
@@ -124,7 +124,7 @@ private:
             if (node.kind == TypeKind::aggregate && node.local_to.empty() && knows(type)) return false;
         }
         for (const DebugFunction& function : before.functions()) {
-            u32 item = pair.baseline.at(function.where.section, function.where.offset);
+            u32 item = pair.baseline.at(function.where.section, static_cast<i64>(function.where.offset));
             if (item == 0 || !std::any_of(function.uses.begin(), function.uses.end(), knows)) continue;
             if (pair.old_changes[item] == ItemChange::same) return false;
             if (std::any_of(function.signature.begin(), function.signature.end(), knows) && is_pointed_to(pair, item))

@@ -221,10 +221,7 @@ void Pairer::by_value(const std::vector<u32>& before, const std::vector<u32>& af
         auto of_new = std::ranges::count_if(equal, [&](const auto& one) { return one.second == new_item; });
         if (of_old != 1 || of_new != 1) continue;
         // Equal data may be two things that start alike; equal code is the same thing for all that calls it.
-        if (old_.item(old_item).is_function())
-            pair(old_item, new_item);
-        else if (!old_.item(old_item).writable)
-            pair(old_item, new_item);
+        if (old_.item(old_item).is_function() || !old_.item(old_item).writable) pair(old_item, new_item);
     }
 }
 

@@ -80,7 +80,7 @@ Outcome<std::vector<FunctionDiff>> function_diffs(std::span<const std::byte> obj
             return refused(fmt::format("{}: {}: its new function isn't in the patch", path, function->name));
         const tools::ObjectSymbol& symbol = patch->object().symbols[function->symbol];
         diff.new_name = symbol.name;
-        u32 item = patch->at(symbol.section, symbol.value);
+        u32 item = patch->at(symbol.section, static_cast<i64>(symbol.value));
         if (item == 0) return refused(fmt::format("{}: {}: its new function isn't in the patch", path, function->name));
         diff.lines = differ::difference_of(list_old(image, *function), differ::list_item(*patch, item));
         diffs.push_back(std::move(diff));
