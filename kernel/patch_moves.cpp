@@ -33,6 +33,7 @@ constinit std::array<std::atomic<u64>, patch::kMoveCauseCount> counts{};
 constinit std::atomic<Task*> worker{nullptr};
 // Nobody is left to move and the worker doesn't know yet. Release in make_due() pairs with acquire in report_moves().
 constinit std::atomic<bool> worker_due{false};
+constinit std::atomic<bool> worker_asked{false};  // since it last began to look
 
 void make_due() {
     worker_due.store(true, std::memory_order_release);
@@ -204,6 +205,15 @@ void set_patch_worker(Task& task) {
     worker.store(&task, std::memory_order_release);  // pairs with report_moves()
 }
 
+void ask_patch_worker() {
+    worker_asked.store(true, std::memory_order_release);                     // pairs with take_worker_request()
+    if (Task* task = worker.load(std::memory_order_acquire)) unpark(*task);  // pairs with set_patch_worker()
+}
+
+bool take_worker_request() {
+    return worker_asked.exchange(false, std::memory_order_acquire);  // pairs with ask_patch_worker()
+}
+
 void wake_unmoved_own_tasks() {
     if (!moves_are_allowed()) return;
     for (TaskRef task = next_task({}); task; task = next_task(std::move(task))) {
@@ -219,9 +229,8 @@ void wake_unmoved_own_tasks() {
 
 void report_moves() {
     if (!worker_due.load(std::memory_order_relaxed)) return;
-    Task* task = worker.load(std::memory_order_acquire);  // pairs with set_patch_worker()
-    if (!task || !worker_due.exchange(false, std::memory_order_acquire)) return;
-    unpark(*task);
+    if (!worker.load(std::memory_order_relaxed) || !worker_due.exchange(false, std::memory_order_acquire)) return;
+    ask_patch_worker();
 }
 
 }  // namespace graft::kernel

@@ -66,6 +66,11 @@ void note_withdrawal();
 // ---- the worker that is told of the last move
 
 void set_patch_worker(Task& worker);
+// The worker looks at everything once more. Context: any with no lock of rank run_queue or above.
+void ask_patch_worker();
+// Has it been asked since the last call? A token alone (park()) isn't enough to know: one that comes while the worker
+// looks may be taken by a lock that it has to wait for. Context: the worker.
+[[nodiscard]] bool take_worker_request();
 // Graft's own tasks that wait and haven't moved go one round: they may wait inside a changing function for something
 // that never comes, or, the worker, for the last move, which is its own then. Each looks again at what it waits for
 // (park()). Context: task.

@@ -17,8 +17,7 @@ namespace {
 constinit PatchWorkerCalls calls{};  // constant after start_patch_worker()
 // Written before the worker is woken, which orders it.
 constinit std::atomic<u64> alarm_ns{kNever};
-constinit u64 retry_ns = kNever;        // the worker's own: after this time complete() wants to be called again
-constinit Task* worker_task = nullptr;  // constant after start_patch_worker(); never ends
+constinit u64 retry_ns = kNever;  // the worker's own: after this time complete() wants to be called again
 
 constinit SpinLock history_lock{LockRank::wait};
 constinit WaitQueue history_readers;  // history_lock
@@ -28,7 +27,7 @@ void wait_for_work() {
     u64 until = alarm_ns.load(std::memory_order_relaxed);
     if (retry_ns != kNever) until = std::min(until, arch::now_ns() + retry_ns);
     WakeUp alarm(until);
-    park();
+    if (!take_worker_request()) park();
 }
 
 // The wait may end for no reason; complete() and tick() may be called at any time.
@@ -55,17 +54,16 @@ void start_patch_worker(const PatchWorkerCalls& given) {
     options.is_needed = true;
     auto handle = create_task(worker_round, nullptr, options);
     GRAFT_ASSERT(handle);
-    worker_task = &handle->task();
-    set_patch_worker(*worker_task);
+    set_patch_worker(handle->task());
 }
 
 void set_patch_alarm(u64 at_ns) {
     alarm_ns.store(at_ns, std::memory_order_relaxed);
-    unpark(*worker_task);
+    ask_patch_worker();
 }
 
 void wake_patch_worker() {
-    unpark(*worker_task);
+    ask_patch_worker();
 }
 
 void note_history() {

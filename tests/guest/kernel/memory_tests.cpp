@@ -52,12 +52,14 @@ void exercise_task(void* argument) {
 
 const char* heap_gives_back_all() {
     KTAP_CHECK(exercise_heap(1));
-    auto before = kernel::heap_statistics();
-    KTAP_CHECK(exercise_heap(2));
-    auto after = kernel::heap_statistics();
-    KTAP_CHECK(after.objects == before.objects);
-    KTAP_CHECK(after.bytes == before.bytes);
-    return nullptr;
+    // The system's own tasks use the heap as well, now and then; what is lost here is lost each time.
+    for (u32 round = 0; round < 10; ++round) {
+        auto before = kernel::heap_statistics();
+        KTAP_CHECK(exercise_heap(2));
+        auto after = kernel::heap_statistics();
+        if (after.objects == before.objects && after.bytes == before.bytes) return nullptr;
+    }
+    return "objects are left after each of ten rounds";
 }
 
 const char* heap_from_many_tasks() {
