@@ -188,7 +188,8 @@ def run_suite(suite, totals):
     for verdict, name in results:
         totals.count(suite.name, verdict, name)
     if trouble:
-        totals.count(suite.name, "FAILED", trouble, seconds)
+        totals.count(suite.name, "FAILED", trouble)
+    print(f"suite   {suite.name}: {seconds:.1f} s", flush=True)
 
 
 def main():
