@@ -1,6 +1,6 @@
 // An application for tests of measured canaries over the control link: two tasks that are to be in the share, and two
-// that aren't, call work() all the time, in bursts so short that few calls are preempted, and so long that a burst's first
-// calls, which come slow from the sleep, are far fewer than the one in a hundred that a p99 rule leaves out.
+// that aren't, call work() all the time, in bursts so short that few calls are preempted, and so long that a burst's
+// first calls, which come slow from the sleep, are far fewer than the one in a hundred that a p99 rule leaves out.
 #include "kernel/app.h"
 #include "kernel/log.h"
 #include "kernel/task.h"
