@@ -52,8 +52,9 @@ ASM_FLAGS := -g -fno-pic -fno-pie $(STABLE_FLAGS) -iquote . -Wa,--noexecstack
 LINK_FLAGS := -nostdlib -static -no-pie -z max-page-size=0x1000 -z noexecstack --gc-sections --orphan-handling=error \
     --fatal-warnings -T linker.ld
 
-HOST_FLAGS := -std=c++23 -O2 -g $(WARNINGS) -iquote . -pthread
-CHECK_FLAGS := -std=c++23 -O1 -g $(WARNINGS) -iquote . -pthread -fno-omit-frame-pointer \
+# On the host lines are enough to know where something was.
+HOST_FLAGS := -std=c++23 -O2 -g1 $(WARNINGS) -iquote . -pthread
+CHECK_FLAGS := -std=c++23 -O1 -g1 $(WARNINGS) -iquote . -pthread -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_FLAGS := -std=c++23 -O1 -g -iquote . -fno-omit-frame-pointer \
+FUZZ_FLAGS := -std=c++23 -O1 -gline-tables-only -iquote . -fno-omit-frame-pointer \
     -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

@@ -9,8 +9,11 @@ Each suite makes what it needs and runs one command, whose output says what pass
   line   the command is one test; its exit code decides
 A suite that can't be made, ends with a failing code without a failed test, reports fewer tests than its plan says, or
 outlasts its time limit counts as one failed test more. The limits are hang detectors, not performance targets.
+Suites that drive a guest from outside wait most of their time: they run in pairs, after all that they need is made.
 The last line is `N passed, N failed, N skipped`; the exit code is 0 only when nothing failed and something passed.
 """
+import concurrent.futures
+import itertools
 import os
 import re
 import shlex
@@ -30,8 +33,9 @@ MEASURED = ("unwind", "torture", "lifecycle", "bench", "corpus")
 
 
 class Suite:
-    def __init__(self, name, targets, command, kind="line", limit=300):
+    def __init__(self, name, targets, command, kind="line", limit=300, lanes=1):
         self.name, self.targets, self.command, self.kind, self.limit = name, targets, command, kind, limit
+        self.lanes = lanes  # how many of its like may run at a time
 
 
 def measured(name, target, needed, sizes, limit):
@@ -89,7 +93,7 @@ def all_suites():
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
         targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "build/tools/fids", "build/tools/hostile",
                    "patches"]
-        suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600))
+        suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600, 2))
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
     suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900)
@@ -120,10 +124,14 @@ class Totals:
             self.failed += 1
 
 
+RUNNING = set()  # processes that lead the sessions of what was started
+
+
 def run(command, limit):
     """(exit code or None when it hung, output); ends everything the command started. It inherits make's job server."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                           start_new_session=True, stdin=subprocess.DEVNULL, close_fds=False) as process:
+        RUNNING.add(process)
         try:
             output, _ = process.communicate(timeout=limit)
             code = process.returncode
@@ -131,7 +139,19 @@ def run(command, limit):
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             code = None
+        except BaseException:
+            end_all()
+            raise
+        finally:
+            RUNNING.discard(process)
     return code, [ESCAPES.sub("", line) for line in output.splitlines()]
+
+
+def end_all():
+    """The runner is being ended: what it started doesn't see that, having sessions of its own."""
+    for process in list(RUNNING):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def read_ktap(lines):
@@ -155,28 +175,37 @@ def read_gtest(lines):
             if match and match.group(0).endswith("ms)")], plan
 
 
-def run_suite(suite, totals):
-    start = time.monotonic()
-    if suite.targets:
-        code, lines = run(["make", "--no-print-directory", *suite.targets], 1800)
-        if code != 0:
-            print("\n".join(lines[-SHOWN_LINES:]))
-            totals.count(suite.name, "FAILED", "can't be made: " + " ".join(suite.targets))
-            return
-    code, lines = run(shlex.split(suite.command), suite.limit)
-    seconds = time.monotonic() - start
+class Outcome:
+    """What a suite's command did: its exit code or None when it hung, its output, how long it took."""
+    def __init__(self, suite):
+        start = time.monotonic()
+        self.code, self.lines = run(shlex.split(suite.command), suite.limit)
+        self.seconds = time.monotonic() - start
+
+
+def make_for(suite, totals):
+    """Whether all that the suite needs is there."""
+    code, lines = run(["make", "--no-print-directory", *suite.targets], 1800) if suite.targets else (0, [])
+    if code != 0:
+        print("\n".join(lines[-SHOWN_LINES:]))
+        totals.count(suite.name, "FAILED", "can't be made: " + " ".join(suite.targets))
+    return code == 0
+
+
+def judge(suite, outcome, totals):
+    code, lines = outcome.code, outcome.lines
+    hung = f"no end after {suite.limit} s"
     if suite.kind == "line":
         if code != 0:
             print("\n".join(lines[-SHOWN_LINES:]))
         last = lines[-1] if lines else ""
-        hung = f"no end after {suite.limit} s"
-        totals.count(suite.name, "ok" if code == 0 else "FAILED", hung if code is None else last, seconds)
+        totals.count(suite.name, "ok" if code == 0 else "FAILED", hung if code is None else last, outcome.seconds)
         return
     results, plan = (read_ktap if suite.kind == "ktap" else read_gtest)(lines)
     failed = any(verdict == "FAILED" for verdict, _ in results)
     trouble = None
     if code is None:
-        trouble = f"no end after {suite.limit} s"
+        trouble = hung
     elif plan is not None and plan != len(results):
         trouble = f"{len(results)} of {plan} tests reported"
     elif not results:
@@ -189,15 +218,33 @@ def run_suite(suite, totals):
         totals.count(suite.name, verdict, name)
     if trouble:
         totals.count(suite.name, "FAILED", trouble)
-    print(f"suite   {suite.name}: {seconds:.1f} s", flush=True)
+    print(f"suite   {suite.name}: {outcome.seconds:.1f} s", flush=True)
+
+
+def run_suites(suites, lanes, totals):
+    start = time.monotonic()
+    ready = [suite for suite in suites if make_for(suite, totals)]
+    print(f"made    {suites[0].name}: {time.monotonic() - start:.1f} s", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+        try:
+            for suite, outcome in zip(ready, pool.map(Outcome, ready)):
+                judge(suite, outcome, totals)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_all()
+            raise
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:]
     totals = Totals()
-    for suite in all_suites():
-        if not wanted or suite.name.split(" ")[0] in wanted or suite.name in wanted:
-            run_suite(suite, totals)
+    suites = [suite for suite in all_suites()
+              if not wanted or suite.name.split(" ")[0] in wanted or suite.name in wanted]
+    for lanes, group in itertools.groupby(suites, lambda suite: suite.lanes):
+        group = list(group)
+        for some in [group] if lanes > 1 else [[suite] for suite in group]:
+            run_suites(some, lanes, totals)
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
     return 0 if totals.failed == 0 and totals.passed > 0 else 1
 

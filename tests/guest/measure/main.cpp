@@ -229,9 +229,9 @@ void test_callers(Ktap& ktap) {
                 "calls of interrupt handlers are measured", detail.view());
 }
 
-// Measuring begins and ends hundreds of times under the callers' feet.
+// Measuring begins and ends dozens of times under the callers' feet.
 void test_storm(Ktap& ktap) {
-    constexpr u64 kRounds = 200;
+    constexpr u64 kRounds = 50;
     Callers callers;
     callers.may_end.store(false, std::memory_order_relaxed);
     auto handles = start_callers(callers);
