@@ -3,6 +3,7 @@
 
 #include "tools/graft/connect.h"
 #include "tools/graft/deadline.h"
+#include "tools/graft/host_processor.h"
 #include "tools/graft/json.h"
 
 namespace graft::tool {
@@ -57,6 +58,14 @@ TEST(Connect, SaysWhyNobodyIsThere) {
     EXPECT_NE(missing.error().text.find("No such file"), std::string::npos);
     EXPECT_FALSE(open_connection(*parse_connect("unix:" + std::string(200, 'x')), Deadline()).has_value());
     EXPECT_FALSE(open_connection(*parse_connect("serial:/dev/null"), Deadline()).has_value());
+}
+
+TEST(HostProcessor, AVirtualMachineSaysSoAmongItsFlags) {
+    EXPECT_TRUE(is_virtual_machine("processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\nbugs\t\t:\n"));
+    EXPECT_TRUE(is_virtual_machine("flags: hypervisor"));
+    EXPECT_FALSE(is_virtual_machine("processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"));
+    EXPECT_FALSE(is_virtual_machine("model name\t: hypervisor\nflags\t\t: hypervisors vmx\n\n"));
+    EXPECT_FALSE(is_virtual_machine(""));
 }
 
 TEST(Json, NestsAndSeparates) {

@@ -47,7 +47,8 @@ void define_run(CLI::App& app, CommandLine& line) {
         {"kvm", Accelerator::kvm}, {"tcg", Accelerator::tcg}, {"auto", Accelerator::automatic}};
     command
         ->add_option("--accel", options->accelerator,
-                     "Accelerator; auto takes KVM only after a small guest proved it fast. $GRAFT_ACCEL overrides")
+                     "Accelerator; auto takes KVM on real hardware only, after a small guest proved it fast. "
+                     "$GRAFT_ACCEL overrides")
         ->transform(CLI::CheckedTransformer(accelerators).description(""))
         ->type_name("{kvm,tcg,auto}");
     std::map<std::string, MachineType> machines{{"q35", MachineType::q35}, {"microvm", MachineType::microvm}};

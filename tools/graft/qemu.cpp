@@ -13,6 +13,7 @@
 
 #include "tools/graft/child.h"
 #include "tools/graft/connect.h"
+#include "tools/graft/host_processor.h"
 #include "tools/graft/probe_guest.h"
 
 namespace graft::tool {
@@ -220,9 +221,17 @@ std::optional<Milliseconds> probe(MachineType machine, Accelerator accelerator, 
     return Milliseconds((now_ns() - began) / 1'000'000);
 }
 
+bool is_host_virtual() {
+    std::ifstream file("/proc/cpuinfo");
+    return is_virtual_machine(std::string(std::istreambuf_iterator<char>(file), {}));
+}
+
 }  // namespace
 
+// In a virtual machine, KVM may stop in the middle of a guest that ran well before ("emulation failure" at an ordinary
+// instruction): no trial shows that it will not.
 Accelerator choose_accelerator(MachineType machine) {
+    if (is_host_virtual()) return Accelerator::tcg;
     UniqueFd device(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
     if (!device) return Accelerator::tcg;
     auto emulated = probe(machine, Accelerator::tcg, kProbeLimit);

@@ -36,7 +36,8 @@ struct RunOptions {
 // Runs until QEMU ends. A guest that ends well (power-off, or the success value at isa-debug-exit) is `done`.
 Outcome<void> run_image(const RunOptions& options);
 
-// KVM when a small guest that leaves to the host often is about as fast with it as with emulation, else TCG.
+// KVM when the host isn't a virtual machine itself and a small guest that leaves to the host often is about as fast
+// with it as with emulation, else TCG.
 Accelerator choose_accelerator(MachineType machine);
 
 // The value a guest writes to isa-debug-exit when all is well; QEMU ends with 2 * value + 1.
