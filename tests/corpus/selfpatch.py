@@ -255,16 +255,26 @@ class Run:
             return f"not called changed, but {sorted(changed)}"
         return self.live(trial)
 
-    def take(self, trial, answer):
+    def take(self, trial, building):
+        """One trial's outcome; what goes wrong with it is its own failure, and the run goes on."""
         self.counts[trial.group]["tried"] += 1
-        try:
-            trouble = self.judge(trial, answer)
-        except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as failure:
-            trouble = f"{failure}\n" + "\n".join(self.guest.console.splitlines()[-12:])
-            self.start()
+        trouble = self.tried(trial, building)
         if trouble:
             self.counts[trial.group]["failed"] += 1
             print(f"FAILED {trial}: {trouble}", flush=True)
+
+    def tried(self, trial, building):
+        """What is wrong, or None."""
+        try:
+            answer = building.result()
+        except (OSError, ValueError, subprocess.SubprocessError) as failure:
+            return f"graft build: {failure}"
+        try:
+            return self.judge(trial, answer)
+        except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as failure:
+            trouble = f"{failure}\n" + "\n".join(self.guest.console.splitlines()[-12:])
+            self.start()
+            return trouble
 
     def totals(self):
         for group, counts in self.counts.items():
@@ -300,8 +310,8 @@ def main():
             run_of.build_helper()
             run_of.start()
             try:
-                for trial, answer in pending:
-                    run_of.take(trial, answer.result())
+                for trial, building in pending:
+                    run_of.take(trial, building)
             finally:
                 run_of.end()
     total = run_of.totals()
