@@ -201,7 +201,7 @@ private:
 
     void warn_of_pointer(u32 unit, u32 function, u32 user) {
         const UnitObject& patched = context_.comparison.units[unit].patched;
-        if (patched.item(user).name.starts_with("_ZTV")) return;
+        if (is_vtable(patched.item(user).name)) return;
         context_.warn("address-outlives", context_.comparison.new_place({unit, function}),
                       fmt::format("'{}' is new and its address is taken in '{}': while a pointer to it is kept, the "
                                   "patch's memory can't be freed",

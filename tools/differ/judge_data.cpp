@@ -6,14 +6,13 @@
 
 #include <fmt/format.h>
 
+#include "tools/differ/equality.h"
 #include "tools/differ/judge_context.h"
+#include "tools/differ/names.h"
 
 namespace graft::differ {
 namespace {
 
-bool is_vtable(const Item& item) {
-    return item.name.starts_with("_ZTV");
-}
 bool is_guard(const Item& item) {
     return item.name.starts_with("_ZGV");
 }
@@ -44,7 +43,7 @@ private:
         u32 twin = pair.to_patched[index];
         if (pair.old_changes[index] != ItemChange::changed || twin == 0) return;
         const Item& after = pair.patched.item(twin);
-        if (is_vtable(before))
+        if (is_vtable(before.name))
             refuse_vtable(unit, before, after, twin);
         else
             refuse_data(unit, before, after, twin);
@@ -80,7 +79,7 @@ private:
     // What stands at a place of a table, in words.
     static std::string entry_at(const UnitObject& object, const Item& table, u64 at) {
         for (const Reference& reference : table.references)
-            if (reference.at == at) return "'" + demangled(object.item(reference.target).name) + "'";
+            if (reference.at == at) return target_text(object, reference);
         return "an offset";
     }
 
@@ -89,29 +88,32 @@ private:
         std::string name = demangled(before.name);
         SourcePlace place = class_place(unit, before, {.file = pair.unit->source, .line = 0});
         if (!is_first(before.name, {})) return;
+        constexpr const char* kKeepShape =
+            "don't add, remove or reorder virtual functions; call what is new by other means";
         if (before.size != after.size) {
             context_.refuse("changed-vtable", place, name,
                             fmt::format("it had {} entries and has {}, but objects that exist keep the old one",
                                         before.size / 8, after.size / 8),
-                            "don't add, remove or reorder virtual functions; call what is new by other means");
+                            kKeepShape);
             return;
         }
         u64 at = pair.differences[twin].new_at;
+        bool of_tables = before.name.starts_with("_ZTT");
         context_.refuse(
             "changed-vtable", place, name,
             fmt::format("its entry {} was {} and is {}, but objects that exist keep the old one", at / 8,
                         entry_at(pair.baseline, before, at), entry_at(pair.patched, after, at)),
-            "change the body of the function that the entry has now: it is replaced wherever it is called from");
+            of_tables
+                ? kKeepShape
+                : "change the body of the function that the entry has now: it is replaced wherever it is called from");
     }
 
     // "vtable for X" has no line of its own: that of the class.
     SourcePlace class_place(u32 unit, const Item& table, SourcePlace otherwise) const {
-        constexpr std::string_view kPrefix = "vtable for ";
-        std::string name = demangled(table.name);
-        if (!name.starts_with(kPrefix)) return otherwise;
+        std::string name = class_of_vtable(table.name);
+        if (name.empty()) return otherwise;
         for (const TypeNode& type : context_.after(unit).types())
-            if (type.kind == TypeKind::aggregate && type.name == name.substr(kPrefix.size()) && type.place.known())
-                return type.place;
+            if (type.kind == TypeKind::aggregate && type.name == name && type.place.known()) return type.place;
         return otherwise;
     }
 
@@ -119,9 +121,11 @@ private:
         const UnitPair& pair = context_.comparison.units[unit];
         const Item& item = pair.patched.item(index);
         if (pair.new_changes[index] != ItemChange::added) return;
-        if (item.kind == ItemKind::data && item.writable && !is_guard(item) && !is_vtable(item))
+        if (item.kind == ItemKind::data && item.writable && !is_guard(item) && !is_vtable(item.name))
             new_data_.emplace(item.name, context_.comparison.new_place({unit, index}));
-        if (is_vtable(item) && item.has_identity() && !context_.comparison.image->defines_global(item.name))
+        // Only this one is in an object once it is constructed.
+        bool stays_in_objects = item.name.starts_with("_ZTV");
+        if (stays_in_objects && item.has_identity() && !context_.comparison.image->defines_global(item.name))
             context_.warn(
                 "address-outlives", class_place(unit, item, context_.comparison.new_place({unit, index})),
                 fmt::format("{} is new: objects of the class that outlive the patch keep its memory from being freed",

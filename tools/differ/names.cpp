@@ -105,8 +105,35 @@ bool names_content(std::string_view linkage_name) {
 }
 
 bool is_initialiser(std::string_view linkage_name) {
-    return linkage_name.starts_with("_GLOBAL__sub_I_") || linkage_name.starts_with("_GLOBAL__I_") ||
-           linkage_name.starts_with("_GLOBAL__sub_D_") || linkage_name.starts_with("_GLOBAL__D_");
+    return !initialiser_kind(linkage_name).empty();
+}
+
+std::string initialiser_kind(std::string_view linkage_name) {
+    for (std::string_view kind : {"_GLOBAL__sub_I", "_GLOBAL__I", "_GLOBAL__sub_D", "_GLOBAL__D"}) {
+        if (!linkage_name.starts_with(kind)) continue;
+        usize end = kind.size();
+        if (linkage_name.substr(end).starts_with('.')) ++end;
+        while (end < linkage_name.size() && is_digit(linkage_name[end])) ++end;
+        if (linkage_name.substr(end).starts_with('_')) return std::string(linkage_name.substr(0, end));
+    }
+    return {};
+}
+
+bool is_vtable(std::string_view linkage_name) {
+    return linkage_name.starts_with("_ZTV") || linkage_name.starts_with("_ZTC") || linkage_name.starts_with("_ZTT");
+}
+
+std::string class_of_vtable(std::string_view linkage_name) {
+    if (!is_vtable(linkage_name)) return {};
+    std::string text = demangled(linkage_name);
+    if (text.starts_with("construction vtable for ")) {
+        // "construction vtable for BASE-in-CLASS"
+        usize in = text.find("-in-");
+        return in == std::string::npos ? std::string() : text.substr(in + 4);
+    }
+    for (std::string_view prefix : {"vtable for ", "VTT for "})
+        if (text.starts_with(prefix)) return text.substr(prefix.size());
+    return {};
 }
 
 std::string guarded(std::string_view linkage_name) {

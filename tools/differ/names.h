@@ -30,8 +30,20 @@ bool is_never_replaced(std::string_view linkage_name);
 // Constants that the compiler makes for itself or that the language gives no identity: CSWTCH.3, __func__.0.
 bool names_content(std::string_view linkage_name);
 
-// All dynamic initialisers of a unit in one function: _GLOBAL__sub_I_x, _GLOBAL__I_x.
+// All dynamic initialisers of a unit in one function, and those of each priority in one of their own:
+// _GLOBAL__sub_I_x, _GLOBAL__I_x, _GLOBAL__sub_I.65000_x.
 bool is_initialiser(std::string_view linkage_name);
+
+// Its name without the unit's first public symbol, which it is named after: "_GLOBAL__sub_I", "_GLOBAL__sub_I.65000".
+// Empty for other names.
+std::string initialiser_kind(std::string_view linkage_name);
+
+// A class's table of virtual functions, and what virtual bases bring with it: the tables that an object has while a
+// base of it is being constructed (_ZTC), and the table of all these tables (_ZTT).
+bool is_vtable(std::string_view linkage_name);
+
+// The class that the table was made for, as a programmer writes it; empty for other names.
+std::string class_of_vtable(std::string_view linkage_name);
 
 // The object that a guard variable guards, or empty.
 std::string guarded(std::string_view linkage_name);

@@ -143,9 +143,7 @@ void Pairer::by_name() {
         if (before.size() == 1 && after.size() == 1) pair(before[0], after[0]);
     });
     // The initialisers of a unit are named after its first public symbol.
-    auto initialiser = [](const Item& item) {
-        return is_initialiser(item.name) ? item.name.substr(0, item.name.find('_', 9)) : std::string();
-    };
+    auto initialiser = [](const Item& item) { return initialiser_kind(item.name); };
     for_each_group(initialiser, [&](const auto& before, const auto& after) {
         if (before.size() == 1 && after.size() == 1) pair(before[0], after[0]);
     });

@@ -3,8 +3,8 @@
 // Steps, each only where the choice is unique on both sides, repeated until nothing more is found:
 //   1. equal linkage names that carry no compiler number
 //   2. names that are equal but for numbers: by the function they are local to, by equal bodies or initial values, by
-//   the places of paired functions that
-//      refer to them, by being the only one left; guard variables go with what they guard
+//      the places of paired functions that refer to them, by being the only one left; guard variables go with what they
+//      guard
 //   3. names that are equal but for scope: static and global, anonymous namespaces
 //   4. different names: data that the same paired functions use at the same places
 //   5. in order, when as many are left on both sides
