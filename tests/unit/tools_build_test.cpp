@@ -3,6 +3,7 @@
 
 #include "tools/build/diff_text.h"
 #include "tools/build/line_map.h"
+#include "tools/build/own_initialiser.h"
 #include "tools/build/source_text.h"
 
 namespace graft::build {
@@ -202,6 +203,37 @@ TEST(LineMap, LeavesSourcesWithNumbersOfTheirOwn) {
     Neutral neutral = neutralise("x.cpp", "#line 7 \"y\"\na\n", "#line 7 \"y\"\nn\na\n", {{1, 0, 1, 1}}, map);
     EXPECT_TRUE(neutral.changed);
     EXPECT_EQ(neutral.text, "#line 7 \"y\"\nn\na\n");
+}
+
+// ---- initialisers
+
+TEST(OwnInitialiser, GoesBehindTheName) {
+    auto own = give_own_initialisers("int a;\nstatic Foo one(1), two{2};\nFoo many[3] = {4, 5, 6};\n",
+                                     {{2, 20, "two"}, {3, 5, "many"}, {2, 12, "one"}, {2, 20, "two"}});
+    EXPECT_EQ(own.given, 3u);
+    EXPECT_EQ(own.text,
+              "int a;\nstatic Foo one [[gnu::init_priority(65000)]](1), two [[gnu::init_priority(65000)]]{2};\n"
+              "Foo many [[gnu::init_priority(65000)]][3] = {4, 5, 6};\n");
+}
+
+TEST(OwnInitialiser, KnowsQualifiedNames) {
+    EXPECT_EQ(give_own_initialisers("Foo Bar::one(1);", {{1, 5, "one"}}).text,
+              "Foo Bar::one [[gnu::init_priority(65000)]](1);");
+    EXPECT_EQ(give_own_initialisers("Foo Bar::one(1);", {{1, 5, "Bar"}}).given, 0u);
+}
+
+TEST(OwnInitialiser, LeavesWhatStandsElsewhere) {
+    constexpr std::string_view kText = "MAKE(one)\nFoo one(1);\n";
+    std::vector<Declarator> wrong = {{1, 1, "one"}, {2, 4, "one"}, {2, 5, "on"},   {2, 5, "one1"},
+                                     {0, 5, "one"}, {2, 0, "one"}, {2, 12, "one"}, {2, 99, "one"},
+                                     {3, 1, "one"}, {9, 9, "one"}, {2, 13, "one"}, {2, 4294967295, "one"}};
+    for (const Declarator& declarator : wrong) {
+        auto own = give_own_initialisers(kText, {declarator});
+        EXPECT_EQ(own.given, 0u) << declarator.line << ":" << declarator.column << " " << declarator.name;
+        EXPECT_EQ(own.text, kText);
+    }
+    EXPECT_EQ(give_own_initialisers("", {{1, 1, "one"}}).given, 0u);
+    EXPECT_EQ(give_own_initialisers("\n\n", {{3, 1, "one"}}).given, 0u);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "tools/build/compile.h"
 #include "tools/build/numbered_tree.h"
+#include "tools/build/own_initialiser.h"
 #include "tools/build/scratch.h"
 #include "tools/graft/terminal.h"
 #include "tools/signing/keys.h"
@@ -54,6 +55,8 @@ public:
                 fmt::format("nothing in the image is compiled from {}", fmt::join(report_.edited, ", ")));
         GRAFT_CHECK(compile());
         GRAFT_CHECK(compare());
+        if (!report_.result.mixed.empty()) GRAFT_CHECK(separate_initialisers());
+        show_true_places();
         return std::move(report_);
     }
 
@@ -137,8 +140,53 @@ private:
         auto result = differ::compare(request);
         if (!result) return refused(without_scratch(result.error().text));
         report_.result = std::move(*result);
-        show_true_places();
         return {};
+    }
+
+    // Compares again with an initialiser of its own for each object that the diff adds to units whose initialisers have
+    // run. Where that can't be had, the refusal stands.
+    Outcome<void> separate_initialisers() {
+        fs::path scratch = scratch_ / "separate";
+        EditPlace place{baseline_, interruption_, scratch, scratch / "edited"};
+        make_folders(scratch / "tmp");
+        if (GRAFT_TRY(write_separated(place.patched)) == 0) return {};
+        NumberedTree tree = GRAFT_TRY(make_trees(place, edits_));
+        std::vector<ReachedUnit*> units;
+        std::set<std::string> mixed;
+        for (const differ::MixedInitialiser& one : report_.result.mixed) mixed.insert(one.unit);
+        for (ReachedUnit& unit : reached_) {
+            if (mixed.contains(unit.name())) units.push_back(&unit);
+        }
+        JobOptions jobs{.jobs = options_.jobs, .temporary = scratch / "tmp", .progress = {}};
+        if (!GRAFT_TRY(compile_again({baseline_, interruption_, scratch, tree.numbered, tree.patched, jobs}, units)))
+            return {};
+        GRAFT_CHECK(compare());
+        for (const differ::MixedInitialiser& left : report_.result.mixed) mixed.erase(left.unit);
+        for (const std::string& name : mixed)
+            report_.notes.push_back(
+                fmt::format("{}: the constructors of its new objects have an initialiser of their own, which runs when "
+                            "the patch is loaded; what ran at boot doesn't run again",
+                            baseline_.shown(name)));
+        return {};
+    }
+
+    // The edited files once more, with the attributes; how many there are.
+    Outcome<usize> write_separated(const fs::path& folder) {
+        std::map<std::string, std::vector<Declarator>> declarators;
+        for (const differ::MixedInitialiser& mixed : report_.result.mixed) {
+            LineMap::Place place = tree_.lines.find(mixed.place.file, mixed.place.line);
+            if (mixed.of_class && !place.gone)
+                declarators[place.file].push_back({place.line, mixed.column, mixed.name});
+        }
+        usize given = 0;
+        for (const auto& [name, kind] : edits_.files) {
+            if (kind == Edits::Kind::removed) continue;
+            std::string text = GRAFT_TRY(read_text(scratch_ / "edited" / name));
+            OwnInitialisers own = give_own_initialisers(text, declarators[name]);
+            given += own.given;
+            GRAFT_CHECK(write_text(folder / name, own.text));
+        }
+        return given;
     }
 
     std::string without_scratch(std::string text) const {

@@ -4,6 +4,7 @@
 //   edits.h           the diffs, or the edited tree, as patched sources in a scratch folder
 //   numbered_tree.h   the same with the baseline's line numbers
 //   compile.h         the units they reach, before and after
+//   own_initialiser.h the same again, where a new object's constructor must run apart from those that have run
 //   differ/           what of these differs, whether it can be done live, and the patch
 //
 // Nothing outside of the scratch folder is written but the finished patch, and that at once. Nothing is left when the

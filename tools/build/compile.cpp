@@ -46,6 +46,25 @@ std::set<std::string> undefined_names(const std::string& text) {
     return names;
 }
 
+// Packages are compiled with -w, which would silence what is asked for here, errors included.
+void mind_warnings(std::vector<std::string>& words) {
+    if (std::erase(words, "-w") == 0) return;
+    for (const char* option : {"-Wno-all", "-Wno-extra", "-Wno-pedantic", "-Wno-error"})
+        words.insert(words.end() - 2, option);
+}
+
+Command compile_command(const CompilePlace& place, const Recipe& recipe, const std::string& source,
+                        const fs::path& sources, const fs::path& object) {
+    Command command{place.baseline.command(recipe, source, sources), sources, object};
+    std::vector<std::string>& words = command.words;
+    command.output += ".text";
+    mind_warnings(words);
+    for (const char* option : {"-Wundef", "-Wno-error=undef"}) words.insert(words.end() - 2, option);
+    if (source.ends_with(".c")) words.insert(words.end() - 2, "-Werror=implicit-function-declaration");
+    words.insert(words.end(), {"-o", object.string()});
+    return command;
+}
+
 class UnitCompiler {
 public:
     UnitCompiler(const CompilePlace& place, std::vector<ReachedUnit>& units) : place_(place), units_(units) {}
@@ -93,14 +112,7 @@ private:
 
     Command command(const Recipe& recipe, const std::string& source, const fs::path& sources,
                     const fs::path& object) const {
-        Command command{place_.baseline.command(recipe, source, sources), sources, object};
-        command.output += ".text";
-        for (const char* option : {"-Wundef", "-Wno-error=undef"})
-            command.words.insert(command.words.end() - 2, option);
-        if (source.ends_with(".c"))
-            command.words.insert(command.words.end() - 2, "-Werror=implicit-function-declaration");
-        command.words.insert(command.words.end(), {"-o", object.string()});
-        return command;
+        return compile_command(place_, recipe, source, sources, object);
     }
 
     void plan() {
@@ -212,6 +224,19 @@ private:
 
 Outcome<Compiled> compile_units(const CompilePlace& place, std::vector<ReachedUnit>& units) {
     return UnitCompiler(place, units).run();
+}
+
+Outcome<bool> compile_again(const CompilePlace& place, const std::vector<ReachedUnit*>& units) {
+    std::vector<Command> commands;
+    std::vector<fs::path> objects;
+    for (const ReachedUnit* unit : units) {
+        objects.push_back(place.scratch / fmt::format("again{}.o", objects.size()));
+        commands.push_back(compile_command(place, unit->recipe, unit->source, place.numbered, objects.back()));
+    }
+    auto ends = GRAFT_TRY(run_commands(place.interruption, commands, place.jobs));
+    if (!std::ranges::all_of(ends, &CommandEnd::good)) return false;
+    for (usize i = 0; i < units.size(); ++i) units[i]->patched = objects[i];
+    return true;
 }
 
 }  // namespace graft::build

@@ -42,4 +42,8 @@ struct Compiled {
 // compile (the text is the compiler's).
 tool::Outcome<Compiled> compile_units(const CompilePlace& place, std::vector<ReachedUnit>& units);
 
+// Compiles the patched sides of `units` again, out of place.numbered: are there new objects of all of them? If not,
+// they keep those that they have.
+tool::Outcome<bool> compile_again(const CompilePlace& place, const std::vector<ReachedUnit*>& units);
+
 }  // namespace graft::build

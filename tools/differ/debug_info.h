@@ -66,7 +66,8 @@ struct DebugVariable {
     u32 type = 0;
     CodePlace where;       // of one with static storage that this object defines
     std::string local_to;  // function whose static it is
-    SourcePlace place;
+    SourcePlace place;     // of the definition
+    u32 column = 0;        // from 1; 0 when unknown
 };
 
 // One call of a function that the compiler replaced by the function's code.

@@ -294,11 +294,14 @@ void DebugReader::read_variable(Dwarf_Die& die) {
     Dwarf_Die origin = origin_of(die);
     const Scope scope = scopes_[::dwarf_dieoffset(&origin)];
     u32 type = type_of(die);
+    int column = 0;
+    if (::dwarf_decl_column(&die, &column) != 0) column = 0;
     variables_.push_back({.name = scope.prefix + own_name(origin),
                           .type = type,
                           .where = code_place(operations[0].number),
                           .local_to = scope.function,
-                          .place = declared_at(origin)});
+                          .place = declared_at(die),
+                          .column = column > 0 ? static_cast<u32>(column) : 0});
 }
 
 void DebugReader::read_function(Dwarf_Die& die) {

@@ -65,6 +65,7 @@ struct SourcePlace {
     std::string file;
     u32 line = 0;
 
+    friend bool operator==(const SourcePlace&, const SourcePlace&) = default;
     bool known() const { return !file.empty(); }
     std::string text() const;  // "kernel/log.cpp:12", "kernel/log.cpp", or empty
 };
@@ -120,6 +121,18 @@ struct Remark {
     std::string text;
 };
 
+// A new object whose constructor the compiler put into one function with those of objects that the image has. It is
+// refused; with a function of its own it would not be.
+struct MixedInitialiser {
+    std::string unit;       // Unit::source
+    SourcePlace place;      // of the object's name, where it is defined
+    u32 column = 0;         // of the first part of that name, from 1; 0 when unknown
+    std::string name;       // its last part
+    bool of_class = false;  // the object, or each element of it, is of a class
+
+    friend bool operator==(const MixedInitialiser&, const MixedInitialiser&) = default;
+};
+
 struct Sizes {
     u64 text = 0;
     u64 read_only = 0;
@@ -134,6 +147,7 @@ struct Result {
     std::vector<Remark> guesses;     // each says what was taken for what, and why
     std::vector<std::string> added;  // readable names of new data
     std::vector<std::string> references;
+    std::vector<MixedInitialiser> mixed;
     Sizes sizes;
     std::vector<std::byte> patch;  // the finished `.klp`; empty when refused or nothing changed
 

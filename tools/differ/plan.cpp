@@ -65,6 +65,7 @@ private:
     void add_changed(u32 unit);
     void add_initialisers(u32 unit);
     void add_changed_initialiser(ItemPlace place);
+    void note_mixed(ItemPlace object);
     void add_callbacks(const DeclaredState& state);
     void carry(ItemPlace place, u64 replaces, bool initialiser);
     void follow(ItemPlace place);
@@ -153,11 +154,29 @@ void Planner::add_changed_initialiser(ItemPlace place) {
         bool fresh = target.kind == ItemKind::data && pair.new_changes[reference.target] == ItemChange::added &&
                      comparison_.image_address({place.unit, reference.target}) == 0;
         if (!fresh) continue;
+        note_mixed({place.unit, reference.target});
         refuse({place.unit, reference.target}, "initialisers-again", demangled(target.name),
                "is constructed at start together with objects that the running image has, which would be constructed "
                "again",
                "make it constinit, a static of the function that uses it, or define it in a new file");
     }
+}
+
+void Planner::note_mixed(ItemPlace object) {
+    const UnitPair& pair = unit(object);
+    const Item& item = pair.patched.item(object.item);
+    const DebugInfo& debug = *pair.patched_debug;
+    const DebugVariable* variable = debug.variable_at({.section = item.section, .offset = item.offset});
+    if (!variable || !variable->local_to.empty()) return;
+    u32 type = variable->type;
+    if (debug.type(type).kind == TypeKind::array) type = debug.type(type).target;
+    usize scope = variable->name.rfind("::");
+    MixedInitialiser mixed{.unit = pair.unit->source,
+                           .place = variable->place,
+                           .column = variable->column,
+                           .name = scope == std::string::npos ? variable->name : variable->name.substr(scope + 2),
+                           .of_class = debug.type(type).kind == TypeKind::aggregate};
+    if (std::ranges::find(result_.mixed, mixed) == result_.mixed.end()) result_.mixed.push_back(std::move(mixed));
 }
 
 void Planner::add_callbacks(const DeclaredState& state) {
