@@ -5,10 +5,11 @@ check_flags.tests/unit/arch_stepped_code.cpp := -fno-sanitize=all -O2 -fPIE -mge
 
 # Sources before and after a diff, compiled as the image is; the tests read the objects, and the small image that those
 # of before are linked into.
-PAIRS := $(patsubst tests/unit/pairs/%,%,$(wildcard tests/unit/pairs/*.cpp))
+PAIRS := $(patsubst tests/unit/pairs/%,%,$(wildcard tests/unit/pairs/*.cpp)) sums.S
 PAIR_BASELINE := $(PAIRS:%=build/check/pairs/%.before.o)
 PAIR_LINK = $(LD) $(LINK_FLAGS) --no-gc-sections
-pair_compile = $(call run,CXX,$@)mkdir -p $(@D) && $(CXX) $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS) -c $< -o $@
+pair_compiler = $(if $(filter %.S,$<),$(CC) $(ASM_FLAGS),$(CXX) $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS))
+pair_compile = $(call run,CXX,$@)mkdir -p $(@D) && $(pair_compiler) -c $< -o $@
 
 build/check/pairs/%.before.o: tests/unit/pairs/% build/image/flags
 	$(pair_compile)

@@ -18,8 +18,9 @@ Request request_for(const std::vector<std::string>& pairs) {
     request.map = std::string(kFolder) + "map";
     request.texts.name = "test";
     for (const std::string& name : pairs) {
-        std::string object = kFolder + name + ".cpp.";
-        request.units.push_back({.source = "tests/unit/pairs/" + name + ".cpp",
+        std::string file = name.find('.') == std::string::npos ? name + ".cpp" : name;
+        std::string object = kFolder + file + ".";
+        request.units.push_back({.source = "tests/unit/pairs/" + file,
                                  .linked_as = object + "before.o",
                                  .baseline = object + "before.o",
                                  .patched = object + "after.o"});
@@ -121,6 +122,27 @@ TEST(JudgeCode, BootOnlyAloneIsRefused) {
     EXPECT_TRUE(result.patch.empty());
 }
 
+TEST(JudgeCode, WhatCannotBeReplacedIsRefusedWithItsOwnReason) {
+    Result result = compared(request_for({"refused"}));
+    expect_refused(result, "refused::permanent()", "no-patch", "it is on the no-patch list");
+    expect_refused(result, "refused::permanent()", "no-patch", "(permanent code)");
+    expect_refused(result, "refused::called_by_permanent()", "no-patch", "(via refused::permanent()");
+    expect_refused(result, "refused::without_site()", "no-call-site", "it has no call site in the image");
+    EXPECT_EQ(refusal(result, "refused::replaceable()"), nullptr);
+    EXPECT_EQ(result.refusals.size(), 3u) << all_refusals(result);
+    EXPECT_TRUE(result.patch.empty());
+}
+
+TEST(JudgeCode, ChangedAssemblyIsRefusedWhole) {
+    Result result = compared(request_for({"code", "sums.S"}));
+    ASSERT_EQ(result.refusals.size(), 1u) << all_refusals(result);
+    EXPECT_EQ(result.refusals[0].code, "changed-assembly");
+    EXPECT_EQ(result.refusals[0].subject, "tests/unit/pairs/sums.S");
+    EXPECT_NE(result.refusals[0].reason.find("its section .text holds"), std::string::npos) << all_refusals(result);
+    EXPECT_FALSE(result.refusals[0].advice.empty());
+    EXPECT_TRUE(result.patch.empty());
+}
+
 TEST(JudgeCode, EndlessFunctionsAreFlagged) {
     Result result = compared(request_for({"code"}));
     ASSERT_NE(find(result, "code::endless()"), nullptr);
@@ -159,7 +181,8 @@ TEST(JudgeCode, ACoroutinesBodyStaysBesideTheNewOne) {
     Result result = compared(request_for({"coroutine"}));
     EXPECT_TRUE(result.refusals.empty()) << result.refusals[0].text();
     std::map<std::string, DecisionKind> decided;
-    for (const Decision& one : result.decisions) decided[one.name] = one.kind;
+    for (const Decision& one : result.decisions)
+        if (one.kind != DecisionKind::held) decided[one.name] = one.kind;
     EXPECT_EQ(decided.at("_ZN10coroutines7changesEi"), DecisionKind::changed);
     EXPECT_EQ(decided.at("_ZN10coroutines5staysEi"), DecisionKind::unchanged);
     usize bodies = 0;
@@ -174,6 +197,15 @@ TEST(JudgeCode, ACoroutinesBodyStaysBesideTheNewOne) {
     ASSERT_EQ(texts.size(), 1u);
     EXPECT_NE(texts[0].find("'coroutines::changes(int)' is a coroutine"), std::string::npos) << texts[0];
     EXPECT_TRUE(warnings(result, "address-outlives").empty());
+}
+
+TEST(JudgeCode, TheOldBodyOfACoroutineIsHeldLikeAnyFunction) {
+    Result result = compared(request_for({"coroutine"}));
+    auto held = std::ranges::find(result.decisions, DecisionKind::held, &Decision::kind);
+    ASSERT_NE(held, result.decisions.end());
+    EXPECT_EQ(result.count(DecisionKind::held), 1u);
+    EXPECT_NE(held->name.find("changesEi.Frame.actor"), std::string::npos) << held->name;
+    EXPECT_EQ(held->reason, "calls 'coroutines::begin_round()' and 'coroutines::end_round()', which change together");
 }
 
 // ---- data -----------------------------------------------------------------------------------------------------------
@@ -259,7 +291,7 @@ TEST(Listing, BytesThatAreNoInstruction) {
 // ---- nothing --------------------------------------------------------------------------------------------------------
 
 TEST(Judge, EqualObjectsMeanNothing) {
-    Request request = request_for({"code", "data", "types", "locals", "coroutine", "boot"});
+    Request request = request_for({"code", "data", "types", "locals", "coroutine", "boot", "refused", "sums.S"});
     for (Unit& unit : request.units) unit.patched = unit.baseline;
     Result result = compared(request);
     EXPECT_TRUE(result.nothing_to_do());

@@ -73,8 +73,10 @@ private:
 
     void hold(const CodeNode& node, std::string reason) {
         auto& decisions = context_.result.decisions;
-        auto known = std::find_if(decisions.begin(), decisions.end(),
-                                  [&](const Decision& decision) { return decision.entry == node.entry; });
+        // A new body of a coroutine, or clone, stands beside the image's, which is the one that is held.
+        auto known = std::find_if(decisions.begin(), decisions.end(), [&](const Decision& decision) {
+            return decision.entry == node.entry && decision.kind != DecisionKind::added;
+        });
         if (known != decisions.end() && known->kind == DecisionKind::held) return;
         Decision held = known == decisions.end() ? Decision{} : *known;
         held.kind = DecisionKind::held;

@@ -1,4 +1,4 @@
-// A coroutine's body changes, another one's doesn't.
+// A coroutine's body changes, and two functions that it calls; another one's doesn't.
 #include <coroutine>
 
 namespace coroutines {
@@ -24,13 +24,24 @@ void Task::promise_type::operator delete(void*) noexcept {}
 
 volatile int sink;
 
+#ifdef AFTER
+#define IF_AFTER(after, before) after
+#else
+#define IF_AFTER(after, before) before
+#endif
+
+[[gnu::noinline]] void begin_round() {
+    sink = IF_AFTER(11, 1);
+}
+[[gnu::noinline]] void end_round() {
+    sink = IF_AFTER(12, 2);
+}
+
 Task changes(int count) {
     for (int i = 0; i < count; ++i) {
-#ifdef AFTER
-        sink = i + 1;
-#else
-        sink = i;
-#endif
+        begin_round();
+        sink = IF_AFTER(i + 1, i);
+        end_round();
         co_await std::suspend_always{};
     }
 }
