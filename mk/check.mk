@@ -34,7 +34,7 @@ check_flags: $(IMAGE)
 	@python3 tests/build/flags_test.py $(CXX) $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS) -- $(IMAGE_CXX_OBJECTS)
 check_imagetables: build/tools/imagetables
 	@python3 tests/build/imagetables_test.py $<
-check_reproducible: build/demo.elf
+check_reproducible: build/demo.elf build/graft
 	+@python3 tests/build/reproducible_test.py
 
 .PHONY: lint format

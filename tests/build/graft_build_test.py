@@ -182,6 +182,37 @@ def _():
     check(refused.returncode == REFUSED and "made for build" in refused.stderr, refused.stderr)
 
 
+STATEFUL = source().replace("namespace demo {\n", """namespace demo {
+
+i64 opened_before;
+static graft::i32 count_invoices(graft::u64) {
+    opened_before = 1;
+    return 0;
+}
+static void forget_invoices(graft::u64) {
+    opened_before = 0;
+}
+GRAFT_STATE("invoices", .id = 0x1a, .version = 3, .pre_patch = count_invoices, .post_unpatch = forget_invoices);
+""", 1).replace("i64 sum = 0;", "i64 sum = opened_before;")
+STATEFUL = '#include "patch/author.h"\n' + STATEFUL
+
+
+@tests.add("a diff may bring a state, and inspect shows it, with --diff too")
+def _():
+    run = Run(write("state.diff", diff_of({INVOICE: STATEFUL})), "--json")
+    check({name for name, decision in run.decisions().items() if decision == "new"} ==
+          {"demo::count_invoices(unsigned long)", "demo::forget_invoices(unsigned long)"}, str(run.decisions()))
+    for arguments in ((), ("--diff", "--base", str(BASE))):
+        shown = subprocess.run([str(GRAFT), "inspect", str(run.output), *arguments], capture_output=True, text=True, check=True).stdout
+        check(re.search(r"\nstates\n  invoices \(0x1a\), version 3, \d+ ms a callback\n    pre_patch +demo::count_invoices\(unsigned long\)\n"
+                        r"    post_unpatch +demo::forget_invoices\(unsigned long\)\n", shown), shown)
+        as_json = json.loads(subprocess.run([str(GRAFT), "inspect", "--json", str(run.output), *arguments], capture_output=True,
+                                            text=True, check=True).stdout)
+        found = [(state["name"], state["id"], state["version"], "pre_patch" in state, "post_patch" in state) for state in as_json["states"]]
+        check(found == [("invoices", 0x1a, 3, True, False)], str(found))
+        check(("diff" in as_json) == bool(arguments), "the instructions are shown without --diff, or not with it")
+
+
 @tests.add("comments and white space are nothing to change, and compile nothing")
 def _():
     text = "// A comment.\n\n" + source().replace("    i64 sum = 0;", "    i64  sum = 0;  // so far")
@@ -278,6 +309,15 @@ def _():
     Run(write("header.diff", diff_of({"apps/demo/invoice.h": header})), code=REFUSED).says(r"apps/demo/invoice.h:\d+:\d+: error")
     unused = source().replace("    i64 sum = 0;", "    i64 sum = 0;\n    int unused;")
     Run(write("unused.diff", diff_of({INVOICE: unused})), code=REFUSED).says("unused")
+
+
+@tests.add("a function that nobody declared is an error in C, too, in the compiler's own words")
+def _():
+    name = fetched("verify.c")
+    text = source(name).replace("d |= x[i] ^ y[i];", "d |= x[i] ^ graft_undeclared(y[i]);")
+    line = text[:text.index("graft_undeclared")].count("\n") + 1
+    Run(write("implicit.diff", diff_of({name: text})), code=REFUSED).says(
+        rf"{re.escape(name)}:{line}:\d+: error: implicit declaration of function .graft_undeclared.")
 
 
 @tests.add("a macro that #if takes for 0 is named")
