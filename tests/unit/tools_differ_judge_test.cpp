@@ -126,7 +126,7 @@ TEST(JudgeCode, WhatCannotBeReplacedIsRefusedWithItsOwnReason) {
     Result result = compared(request_for({"refused"}));
     expect_refused(result, "refused::permanent()", "no-patch", "it is on the no-patch list");
     expect_refused(result, "refused::permanent()", "no-patch", "(permanent code)");
-    expect_refused(result, "refused::called_by_permanent()", "no-patch", "(via refused::permanent()");
+    expect_refused(result, "refused::called_by_permanent()", "no-patch", "(via refused::permanent)");
     expect_refused(result, "refused::without_site()", "no-call-site", "it has no call site in the image");
     EXPECT_EQ(refusal(result, "refused::replaceable()"), nullptr);
     EXPECT_EQ(result.refusals.size(), 3u) << all_refusals(result);
