@@ -64,6 +64,7 @@ void LingeringPlaces::lingering(std::string_view name, std::span<const patch::Re
 ErrorNumber number_of(RefusalCode code) {
     switch (code) {
         case RefusalCode::name_taken:
+        case RefusalCode::name_lingers:
             return ErrorNumber::exists;
         case RefusalCode::no_memory:
         case RefusalCode::too_many_patches:

@@ -91,6 +91,7 @@ constexpr Wording kWordings[] = {
     GRAFT_WORDING(bad_constructor, "an entry of .init_array isn't a function of the patch", address, found_hex),
     GRAFT_WORDING(bad_name, "not a name for a patch", none, none),
     GRAFT_WORDING(name_taken, "a patch of that name exists already", none, none),
+    GRAFT_WORDING(name_lingers, "a patch of that name lingers, its memory isn't free yet: see /lingering", none, none),
     GRAFT_WORDING(too_many_patches, "too many patches", none, both),
     GRAFT_WORDING(transition_running, "a transition is running", none, none),
     GRAFT_WORDING(canary_running, "a canary is to be promoted or reversed first", none, age),

@@ -96,6 +96,7 @@ enum class RefusalCode : u8 {
     // what is loaded already
     bad_name,
     name_taken,
+    name_lingers,  // by a patch that is out of force, and whose memory isn't free yet
     too_many_patches,
     transition_running,  // one at a time; other: the patch whose transition runs
     canary_running,      // the same, and it is a canary; found: its age in seconds

@@ -162,8 +162,9 @@ RefusalResult<void> Registry::check_idle() const {
 RefusalResult<void> Registry::check_name(std::string_view name) {
     if (!formats::is_patch_name(name)) return refuse(RefusalCode::bad_name, name);
     for (auto* list : {&patches_, &dormant_, &lingering_}) {
+        auto code = list == &lingering_ ? RefusalCode::name_lingers : RefusalCode::name_taken;
         for (Patch& patch : *list) {
-            if (patch.texts.name == name) return refuse(RefusalCode::name_taken, name);
+            if (patch.texts.name == name) return refuse(code, name);
         }
     }
     if (patch_count_ >= kMaxPatches)

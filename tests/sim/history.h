@@ -85,7 +85,7 @@ struct HistoryResult {
 };
 
 // The refusals that these histories must reach, when there are enough of them.
-std::array<patch::RefusalCode, 16> expected_refusals();
+std::array<patch::RefusalCode, 17> expected_refusals();
 
 HistoryResult run_history(SimImage& image, const HistoryOptions& options);
 

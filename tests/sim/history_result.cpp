@@ -56,11 +56,11 @@ void HistoryResult::add(const HistoryResult& other) {
     histories += other.histories;
 }
 
-std::array<patch::RefusalCode, 16> expected_refusals() {
+std::array<patch::RefusalCode, 17> expected_refusals() {
     using enum patch::RefusalCode;
     return {name_taken,     transition_running, on_probation,  rollback_due,    function_taken,    no_funcs,
             no_memory,      site_mismatch,      unknown_patch, already_leaving, not_in_transition, not_on_probation,
-            wrong_position, canary_running,     not_a_canary,  canary_turned};
+            wrong_position, canary_running,     not_a_canary,  canary_turned,   name_lingers};
 }
 
 }  // namespace graft::sim

@@ -30,9 +30,10 @@ Expected Model::expect_load(int patch, bool is_wrong) const {
     if (is_changing_) return refused_meanwhile();
     if (is_rollback_due()) return refused(RefusalCode::rollback_due);
     if (is_wrong) return refused(RefusalCode::wrong_position);
-    if (is_named(patch)) return refused(RefusalCode::name_taken);
     const PatchDefinition& loaded = definition(patch);
     const ModelSet& own = sets_[loaded.set];
+    bool is_there = own.current == patch || own.dormant == patch;
+    if (is_named(patch)) return refused(is_there ? RefusalCode::name_taken : RefusalCode::name_lingers);
     if (own.on_probation) return refused(RefusalCode::on_probation);
     if (loaded.replaced == 0 && own.current == kNobody) return refused(RefusalCode::no_funcs);
     for (usize i = 0; i < kSets; ++i) {

@@ -4,8 +4,6 @@
 namespace graft::patch {
 namespace {
 
-constexpr u64 kSecond = 1'000'000'000;
-
 CanaryPolicy percent(u8 share) {
     CanaryPolicy policy;
     policy.kind = CanaryPolicy::Kind::percent;
@@ -105,16 +103,6 @@ TEST(CanaryShare, IsRenderedAsAskedFor) {
 
 class PatchCanary : public PatchRegistryTest {
 protected:
-    ~PatchCanary() override {
-        machine.unmoved.clear();
-        (void)registry->complete();
-        if (machine.canary) (void)registry->reverse(name_).has_value();
-    }
-
-    void start(const Bytes& file, LoadOptions options) {
-        auto loaded = load(file, {}, options);
-        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
-    }
     // "fix" with f0 and f1 as a canary: of three tasks of the share, one hasn't moved.
     void start_canary(LoadOptions options = {}) {
         if (!options.canary) options.canary = percent(10);
@@ -131,14 +119,7 @@ protected:
         start_canary(options);
         move_share();
     }
-    CanaryView canary(std::string_view name = "fix") {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { kept = view.canary; }
-            CanaryView kept;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor)) << name;
-        return visitor.kept;
-    }
+    CanaryView canary() { return view("fix").canary; }
     std::string last_record() {
         std::vector<HistoryRecord> records(kHistorySize);
         u64 last = 0;
@@ -153,18 +134,6 @@ protected:
         for (auto& name : names()) text += name + " ";
         return text;
     }
-    static RefusalCode code(const RefusalResult<void>& result) {
-        EXPECT_FALSE(result.has_value());
-        return result ? RefusalCode::not_a_patch : result.error().code;
-    }
-    void let_pass(u64 ns) {
-        machine.advance(ns);
-        if (machine.alarm_ns > machine.now_ns()) return;
-        machine.alarm_ns = kNoAlarm;
-        registry->tick();
-    }
-
-    std::string_view name_ = "fix";
 };
 
 TEST_F(PatchCanary, IsHeldWhenItsShareHasMoved) {
@@ -248,7 +217,6 @@ TEST_F(PatchCanary, OthersAreRefusedMeanwhileNamingItAndItsAge) {
 TEST_F(PatchCanary, OfAReplace) {
     load_fully(make("fix", {"f0", "f1"}));
     auto before = machine.ledger();
-    name_ = "fix-2";
     start(make_in_set("fix-2", "fix", {"f1", "f2"}), {.canary = births()});
     EXPECT_EQ(registry->complete(), Completion::not_yet);
     EXPECT_EQ(code(registry->unregister("fix")), RefusalCode::canary_running);
@@ -284,6 +252,14 @@ TEST_F(PatchCanary, ItsDeadlineIsForTheShareAndAnewForThePromotion) {
     EXPECT_EQ(at("f0"), "original");
 }
 
+TEST_F(PatchCanary, APromotionWithoutADeadlineHasNone) {
+    start_canary({.deadline_ns = kSecond});
+    ASSERT_TRUE(registry->promote("fix").has_value());
+    EXPECT_EQ(machine.alarm_ns, kNoAlarm);
+    let_pass(2 * kSecond);
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+}
+
 TEST_F(PatchCanary, TurnsWhenItsShareHasNotMovedByTheDeadline) {
     start_canary({.deadline_ns = kSecond});
     let_pass(2 * kSecond);
@@ -299,6 +275,16 @@ TEST_F(PatchCanary, IsAbortedWithTheReason) {
     EXPECT_EQ(events(), "load-started fix\ncanary fix\naborted fix\nturned fix\n");
     EXPECT_EQ(registry->complete(), Completion::done);
     EXPECT_EQ(names_of_patches(), "");
+}
+
+TEST_F(PatchCanary, NobodyIsWokenForItsRulesAfterAnAbort) {
+    LoadOptions options;
+    ASSERT_TRUE(options.health.add({HealthRule::Kind::faults, 0}));
+    hold_canary(options);
+    EXPECT_NE(machine.alarm_ns, kNoAlarm);
+    machine.unmoved = {7};
+    ASSERT_TRUE(registry->abort_canary("fix", "too slow"));
+    EXPECT_EQ(machine.alarm_ns, kNoAlarm);
 }
 
 TEST_F(PatchCanary, AWithdrawalOfItIsAnAbort) {

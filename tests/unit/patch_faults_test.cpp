@@ -4,30 +4,8 @@
 namespace graft::patch {
 namespace {
 
-constexpr u64 kSecond = 1'000'000'000;
-
 class PatchFaults : public PatchRegistryTest {
 protected:
-    ~PatchFaults() override {
-        machine.unmoved.clear();
-        machine.hold_callbacks = false;
-        for (int i = 0; i < 8 && !registry->is_idle(); ++i) (void)registry->complete();
-        machine.shadow_variables.clear();
-    }
-
-    void start(const Bytes& file, LoadOptions options = {}) {
-        auto loaded = load(file, {}, options);
-        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
-    }
-    void complete() { ASSERT_EQ(registry->complete(), Completion::done); }
-    PatchView view(std::string_view name) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { kept = view; }
-            PatchView kept;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor)) << name;
-        return visitor.kept;
-    }
     VirtAddr code_of(std::string_view name) { return view(name).text.begin; }
     bool is_watched(std::string_view name) { return machine.is_watched(code_of(name)); }
     FaultAnswer fault_at(VirtAddr code) {
@@ -40,14 +18,10 @@ protected:
     }
     FaultAnswer fault_in(std::string_view name) { return fault_at(code_of(name)); }
     Bytes with_callbacks(const std::string& name) {
-        using formats::KlpCallback;
         sim::PatchBuilder builder(image, name);
         builder.set = name;
         builder.replace("f0");
-        formats::KlpState& state = builder.add_state(7, 1);
-        for (auto which : {KlpCallback::pre_patch, KlpCallback::post_patch, KlpCallback::pre_unpatch,
-                           KlpCallback::post_unpatch, KlpCallback::destroy})
-            builder.add_callback(state, which);
+        add_callbacks(builder, builder.add_state(7, 1));
         return builder.build();
     }
 };
@@ -141,6 +115,48 @@ TEST_F(PatchFaults, WaitForAnotherSetsTransition) {
     EXPECT_EQ(stage("fix"), Stage::enabled);
     machine.unmoved.clear();
     complete();
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+}
+
+// What was watched a moment ago may fault when it is out of force.
+TEST_F(PatchFaults, OfADormantAndOfALingeringPatchAreCountedAndChangeNothing) {
+    load_fully(make("fix", {"f0"}));
+    VirtAddr old_code = code_of("fix");
+    start(make_in_set("fix-2", "fix", {"f0"}), {.probation_ns = kSecond});
+    complete();
+    EXPECT_EQ(fault_at(old_code), FaultAnswer::leaves);
+    EXPECT_EQ(stage("fix-2"), Stage::enabled);
+    VirtAddr new_code = code_of("fix-2");
+    point_into("fix-2");
+    unload_fully("fix-2");
+    EXPECT_EQ(fault_at(new_code), FaultAnswer::leaves);
+    machine.references.clear();
+    EXPECT_NE(events().find("fault fix\n"), std::string::npos);
+    EXPECT_NE(events().find("fault fix-2\n"), std::string::npos);
+}
+
+TEST_F(PatchFaults, ThatWaitForAnotherTransitionNeedNoAlarm) {
+    start(make("fix", {"f0"}), {.probation_ns = kSecond});
+    complete();
+    machine.unmoved = {1};
+    start(make("other", {"f5"}));
+    EXPECT_NE(machine.alarm_ns, kNoAlarm);
+    EXPECT_EQ(fault_in("fix"), FaultAnswer::rolled_back);
+    EXPECT_EQ(machine.alarm_ns, kNoAlarm);  // its time doesn't end it any more
+}
+
+// Faults that came while it was on its way out count when it is a canary again.
+TEST_F(PatchFaults, OfACanaryThatIsTurnedTwiceBreakItsRule) {
+    LoadOptions options;
+    options.canary.kind = CanaryPolicy::Kind::births;
+    ASSERT_TRUE(options.health.add({HealthRule::Kind::faults, 1}));
+    machine.unmoved = {1};
+    start(make("fix", {"f0"}), options);
+    EXPECT_EQ(fault_in("fix"), FaultAnswer::reversed);
+    EXPECT_EQ(fault_in("fix"), FaultAnswer::leaves);
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    let_pass(kHealthPeriodNs);
     EXPECT_EQ(stage("fix"), Stage::disappearing);
 }
 

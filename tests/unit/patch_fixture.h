@@ -13,11 +13,38 @@
 
 namespace graft::patch {
 
+constexpr u64 kSecond = 1'000'000'000;
+
 class NameCollector final : public PatchVisitor {
 public:
     void patch(const PatchView& view) override { names.emplace_back(view.name); }
     std::vector<std::string> names;
 };
+
+// Empty when there is no such registered patch. Its texts are the registry's.
+inline std::optional<PatchView> find_view(Registry& registry, std::string_view name) {
+    struct Visitor final : PatchVisitor {
+        void patch(const PatchView& view) override { kept = view; }
+        std::optional<PatchView> kept;
+    } visitor;
+    (void)registry.visit_patch(name, visitor);
+    return visitor.kept;
+}
+
+// A word into the patch's text, at a place that the machine's searches find.
+inline void point_into(Registry& registry, sim::StillMachine& machine, std::string_view name) {
+    auto view = find_view(registry, name);
+    ASSERT_TRUE(view) << name;
+    machine.references.push_back({Reference::Kind::timer, VirtAddr(0x1234), view->text.begin.value + 16, 0});
+}
+
+// All that a state can have.
+inline void add_callbacks(sim::PatchBuilder& builder, formats::KlpState& state) {
+    using formats::KlpCallback;
+    for (auto which : {KlpCallback::pre_patch, KlpCallback::post_patch, KlpCallback::pre_unpatch,
+                       KlpCallback::post_unpatch, KlpCallback::destroy})
+        builder.add_callback(state, which);
+}
 
 // Ends what runs and unloads every patch, as far as the machine lets it.
 inline void unload_everything(Registry& registry) {
@@ -72,6 +99,46 @@ protected:
     using Bytes = sim::Bytes;
     using Names = std::initializer_list<const char*>;
 
+    // Ends what a test has left under way.
+    ~PatchRegistryTest() override {
+        machine.unmoved.clear();
+        machine.hold_callbacks = false;
+        machine.refusing_callbacks.clear();
+        machine.fail_after(0);
+        machine.undrained = false;
+        for (int i = 0; i < 8 && !registry->is_idle(); ++i) {
+            if (machine.callback_runs()) machine.end_callback();
+            auto running = registry->transition();
+            if (running && running->appearing && machine.canary)
+                (void)registry->reverse(running->patch.view()).has_value();
+            (void)registry->complete();
+        }
+        machine.shadow_variables.clear();
+    }
+
+    void start(const Bytes& file, const LoadOptions& options = {}) {
+        auto loaded = load(file, {}, options);
+        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
+    }
+    void complete() { ASSERT_EQ(registry->complete(), Completion::done); }
+    // The time passes, and the registry is called when it wanted to be.
+    void let_pass(u64 ns) {
+        machine.advance(ns);
+        if (machine.alarm_ns > machine.now_ns()) return;
+        machine.alarm_ns = kNoAlarm;
+        registry->tick();
+    }
+    // For patches that nothing can unload.
+    void switch_off() {
+        machine.forget_sites();
+        registry.reset();
+        registry = Registry::create(machine);
+    }
+    static RefusalCode code(const RefusalResult<void>& result) {
+        EXPECT_FALSE(result.has_value());
+        return result ? RefusalCode::not_a_patch : result.error().code;
+    }
+
     Bytes make(const std::string& name, Names replaced, Names held = {}) {
         return make_in_set(name, {}, replaced, held);
     }
@@ -103,14 +170,12 @@ protected:
         }
         return text;
     }
-    Stage stage(std::string_view name) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { stage = view.stage; }
-            Stage stage = Stage::loading;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor));
-        return visitor.stage;
+    PatchView view(std::string_view name) {
+        auto found = find_view(*registry, name);
+        EXPECT_TRUE(found) << name;
+        return found.value_or(PatchView{});
     }
+    Stage stage(std::string_view name) { return view(name).stage; }
     // Where calls of the function go when no transition runs: the name of a patch, or "original".
     std::string at(std::string_view function) {
         auto destinations = machine.destinations();
@@ -119,14 +184,7 @@ protected:
         const PatchCode* code = machine.code_at(found->second);
         return code != nullptr ? std::string(code->patch_name) : "nowhere";
     }
-    void point_into(std::string_view name, sim::StillMachine& at) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { text = view.text; }
-            AddressRange text;
-        } visitor;
-        ASSERT_TRUE(registry->visit_patch(name, visitor));
-        at.references.push_back({Reference::Kind::timer, VirtAddr(0x1234), visitor.text.begin.value + 16, 0});
-    }
+    void point_into(std::string_view name) { patch::point_into(*registry, machine, name); }
 };
 
 }  // namespace graft::patch

@@ -18,14 +18,7 @@ protected:
     PatchLoader() : builder(image, "fix") { replacement = builder.replace("f0"); }
 
     VirtAddr entry(std::string_view name) const { return image.function(name).entry(); }
-    PatchView view() {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& seen) override { view = seen; }
-            PatchView view;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch("fix", visitor));
-        return visitor.view;
-    }
+    PatchView view() { return find_view(*registry, "fix").value_or(PatchView{}); }
     // The address of a function of the loaded patch.
     VirtAddr symbol(std::string_view name) {
         auto* code = machine.code_at(view().text.begin);

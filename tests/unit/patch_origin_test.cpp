@@ -319,12 +319,9 @@ TEST_F(PatchOrigin, WhatTheBootLoaderBroughtIsReportedInAnyCase) {
 
 TEST_F(PatchOrigin, TheSignerIsShownAndRecorded) {
     load_fully(file);
-    struct Visitor final : PatchVisitor {
-        void patch(const PatchView& view) override { signer = view.signer; }
-        std::string signer;
-    } visitor;
-    ASSERT_TRUE(registry->visit_patch("fix", visitor));
-    EXPECT_EQ(visitor.signer, "release");
+    auto shown = find_view(*registry, "fix");
+    ASSERT_TRUE(shown);
+    EXPECT_EQ(shown->signer, "release");
     unload_fully("fix");
     std::array<HistoryRecord, 8> records;
     u64 last = 0;

@@ -5,40 +5,13 @@
 namespace graft::patch {
 namespace {
 
-constexpr u64 kSecond = 1'000'000'000;
-
 class PatchProbation : public PatchRegistryTest {
 protected:
-    ~PatchProbation() override { machine.unmoved.clear(); }
-
-    void start(const Bytes& file, LoadOptions options) {
-        auto loaded = load(file, {}, options);
-        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
-    }
-    void complete() { ASSERT_EQ(registry->complete(), Completion::done); }
     // "fix" with f0 and f1 and, on probation over it, "fix-2" with f1 and f2.
     void put_on_probation() {
         load_fully(make("fix", {"f0", "f1"}));
         start(make_in_set("fix-2", "fix", {"f1", "f2"}), {.probation_ns = 60 * kSecond});
         complete();
-    }
-    PatchView view(std::string_view name) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { kept = view; }
-            PatchView kept;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor)) << name;
-        return visitor.kept;
-    }
-    static RefusalCode code(const RefusalResult<void>& result) {
-        EXPECT_FALSE(result.has_value());
-        return result ? RefusalCode::not_a_patch : result.error().code;
-    }
-    void let_pass(u64 ns) {
-        machine.advance(ns);
-        if (machine.alarm_ns > machine.now_ns()) return;
-        machine.alarm_ns = kNoAlarm;
-        registry->tick();
     }
 };
 
@@ -323,7 +296,7 @@ TEST_F(PatchProbation, ForceMarksExactlyWhoMayRunOn) {
     EXPECT_EQ(registry->taint().forced, 0u);
     machine.unmoved = {7};
     start(make_in_set("fix-2", "fix", {"f0"}), {});
-    point_into("fix", machine);
+    point_into("fix");
     EXPECT_EQ(registry->complete(), Completion::not_yet);
     ASSERT_TRUE(registry->force("fix-2").has_value());
     complete();
@@ -383,17 +356,13 @@ TEST_F(PatchProbation, TheForcedOnesDestructorsRunWhenNobodyCanBeInside) {
     builder.add_call(replacement, 16, atexit);
     load_fully(builder.build());
     (void)destructor;
-    struct Visitor final : PatchVisitor {
-        void patch(const PatchView& view) override { data = view.data, text = view.text; }
-        AddressRange data, text;
-    } visitor;
-    registry->visit_patch("fix", visitor);
+    const PatchView loaded = view("fix");
     // The table lies at the start of the otherwise empty data.
     u64 argument = 5;
-    ASSERT_EQ(graft_patch_atexit(reinterpret_cast<void (*)(void*)>(visitor.text.begin.value + 64),
-                                 reinterpret_cast<void*>(argument), visitor.data.begin.as<>()),
+    ASSERT_EQ(graft_patch_atexit(reinterpret_cast<void (*)(void*)>(loaded.text.begin.value + 64),
+                                 reinterpret_cast<void*>(argument), loaded.data.begin.as<>()),
               0);
-    point_into("fix", machine);
+    point_into("fix");
     ASSERT_TRUE(registry->unregister("fix").has_value());
     ASSERT_TRUE(registry->force("fix").has_value());
     complete();
@@ -414,7 +383,7 @@ TEST_F(PatchProbation, TwoThatOnlyPointAtEachOtherGoTogether) {
     };
     load_fully(with_data("one", "f0"));
     load_fully(with_data("two", "f1"));
-    point_into("one", machine);  // from outside
+    point_into("one");  // from outside
     auto data_of = [&](const char* name) { return view(name).data; };
     machine.references.push_back(
         {Reference::Kind::patch_data, data_of("one").begin, view("two").text.begin.value + 8, 0});

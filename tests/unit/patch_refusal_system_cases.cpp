@@ -147,6 +147,17 @@ void add_other_cases(std::vector<Case>& cases) {
                          at.registry.complete();
                          return load_simple(at, "fix", "f1");
                      }});
+    cases.push_back({RefusalCode::name_lingers, "out of force", [](Fixture& at) {
+                         must(load_simple(at, "fix", "f0"));
+                         at.registry.complete();
+                         point_into(at.registry, at.machine, "fix");
+                         must(at.registry.unregister("fix"));
+                         at.registry.complete();
+                         auto result = load_simple(at, "fix", "f1");
+                         at.machine.references.clear();
+                         EXPECT_EQ(at.registry.retry_lingering(), 1u);
+                         return result;
+                     }});
     cases.push_back({RefusalCode::function_taken, "replaced", [](Fixture& at) {
                          must(load_simple(at, "fix", "f0"));
                          at.registry.complete();

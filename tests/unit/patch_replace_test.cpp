@@ -4,17 +4,7 @@
 namespace graft::patch {
 namespace {
 
-class PatchReplace : public PatchRegistryTest {
-protected:
-    std::string replaces(std::string_view name) {
-        struct Visitor final : PatchVisitor {
-            void patch(const PatchView& view) override { text = view.replaces; }
-            std::string text;
-        } visitor;
-        EXPECT_TRUE(registry->visit_patch(name, visitor));
-        return visitor.text;
-    }
-};
+class PatchReplace : public PatchRegistryTest {};
 
 TEST_F(PatchReplace, ReplacesWhatTheSetHas) {
     load_fully(make("fix", {"f0", "f1"}));
@@ -27,7 +17,7 @@ TEST_F(PatchReplace, ReplacesWhatTheSetHas) {
     EXPECT_EQ(registry->complete(), Completion::done);
     EXPECT_EQ(names(), std::vector<std::string>{"fix-2"});
     EXPECT_EQ(stage("fix-2"), Stage::enabled);
-    EXPECT_EQ(replaces("fix-2"), "fix");
+    EXPECT_EQ(view("fix-2").replaces, "fix");
     EXPECT_EQ(at("f0"), "original");
     EXPECT_EQ(at("f1"), "fix-2");
     EXPECT_EQ(at("f2"), "fix-2");

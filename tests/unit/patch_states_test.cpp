@@ -7,8 +7,6 @@ namespace {
 using formats::KlpCallback;
 using Lines = std::vector<std::string>;
 
-constexpr u64 kSecond = 1'000'000'000;
-
 struct Declared {
     u64 id = 7;
     u32 version = 1;
@@ -18,17 +16,6 @@ struct Declared {
 
 class PatchStates : public PatchRegistryTest {
 protected:
-    ~PatchStates() override {
-        machine.unmoved.clear();
-        machine.hold_callbacks = false;
-        machine.refusing_callbacks.clear();
-        for (int i = 0; i < 8 && !registry->is_idle(); ++i) {
-            if (machine.callback_runs()) machine.end_callback();
-            (void)registry->complete();
-        }
-        machine.shadow_variables.clear();
-    }
-
     Bytes stateful(const std::string& name, const std::string& set, Names replaced, std::vector<Declared> states) {
         sim::PatchBuilder builder(image, name);
         builder.set = set;
@@ -37,33 +24,15 @@ protected:
         for (const Declared& declared : states) {
             formats::KlpState& state = builder.add_state(declared.id, declared.version);
             state.flags = declared.irreversible ? formats::kKlpStateIrreversible : 0;
-            if (declared.bare) continue;
-            for (auto which : {KlpCallback::pre_patch, KlpCallback::post_patch, KlpCallback::pre_unpatch,
-                               KlpCallback::post_unpatch, KlpCallback::destroy})
-                builder.add_callback(state, which);
+            if (!declared.bare) add_callbacks(builder, state);
         }
         return builder.build();
     }
     Bytes fix(std::vector<Declared> states = {{}}) { return stateful("fix", "fix", {"f0"}, states); }
     Bytes fix2(std::vector<Declared> states) { return stateful("fix-2", "fix", {"f1"}, states); }
 
-    // For patches that nothing can unload.
-    void switch_off() {
-        machine.forget_sites();
-        registry.reset();
-        registry = Registry::create(machine);
-    }
     // What has been called since the last time.
     Lines called() { return std::exchange(machine.callbacks, {}); }
-    void start(const Bytes& file, LoadOptions options = {}) {
-        auto loaded = load(file, {}, options);
-        ASSERT_TRUE(loaded.has_value()) << text_of(loaded.error());
-    }
-    void complete() { ASSERT_EQ(registry->complete(), Completion::done); }
-    static RefusalCode code(const RefusalResult<void>& result) {
-        EXPECT_FALSE(result.has_value());
-        return result ? RefusalCode::not_a_patch : result.error().code;
-    }
     // "id version owner stage" of each state that the patch names.
     Lines states(std::string_view patch) {
         struct Visitor final : StateVisitor {
@@ -75,12 +44,6 @@ protected:
         } visitor;
         EXPECT_TRUE(registry->visit_states(patch, visitor)) << patch;
         return visitor.lines;
-    }
-    void let_pass(u64 ns) {
-        machine.advance(ns);
-        if (machine.alarm_ns > machine.now_ns()) return;
-        machine.alarm_ns = kNoAlarm;
-        registry->tick();
     }
     bool was_logged(std::string_view text) {
         for (auto& line : machine.log_lines)
