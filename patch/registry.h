@@ -1,33 +1,21 @@
 // Registry: all patches of one system, and the one way to change them.
 //
-// A patch's life (stage × request or event → stage):
+// A patch's life. What each request leads to in each situation: docs/reference/life-cycle.md, cell by cell, which tests
+// hold to this code.
 //
-//   stage        | unregister    | reverse | rollback      | commit       | force    | at the transition's end
-//   -------------+---------------+---------+---------------+--------------+----------+-----------------------------------
-//   (none)       | unknown       | unknown | unknown       | unknown      | unknown  |
-//   appearing    | turn (1)      | turn    | not on prob.  | not on prob. | all move | enabled
-//   enabled      | disappearing  | not in  | not on prob.  | not on prob. | not in   |
-//    on probation| disappearing  | not in  | disappearing  | enabled      | not in   | (its time over: enabled)
-//   disappearing | leaving (2)   | turn    | (2)           | (2)          | all move | dormant or dropped (3)
-//   dormant      | unknown       | unknown | unknown       | unknown      | unknown  | appearing when its successor is
-//                |               |         |               |              |          |   rolled back; dropped when that
-//                |               |         |               |              |          |   is committed or unregistered
-//   lingering    | unknown       | unknown | unknown       | unknown      | unknown  | freed when nothing points into
-//   it
+//   load() → appearing → enabled (on probation) → disappearing → lingering → freed
+//             `---- turn: either becomes the other ---'   `→ dormant, of who was replaced by a patch on probation
 //
-//   "turn" reverses the running transition: who was appearing is disappearing and the other way round, any number of
-//   times. Words like "unknown" name the refusal (patch/refusal.h).
-//   (1) Refused (transition_running) for a predecessor that a rollback brings back: that can only be reversed.
-//   (2) already_leaving for unregister. A patch on probation that is disappearing is in a transition: rollback and
-//       commit are refused (transition_running), and its time ends it only if it comes into force again.
-//   While a callback of a state runs, before the first call site is live or after the last task has moved, a patch
-//   keeps its stage (a new one: loading), and is left alone: every request is refused (callback_running), but that
-//   reverse or unregister of a loading patch, and reverse of one that is about to be unregistered or rolled back, take
-//   the change back as soon as the callback has returned. (3) The loser of a load is dropped, or dormant if it was
-//   replaced by a patch that is on probation now; that of an
-//       unload is dropped, and a dormant predecessor with it; that of a rollback is dropped, but a predecessor that
-//       was on its way back, and isn't, is dormant again. Dropped means: off the func stacks, destructors run,
-//       lingering until nothing points into it, then freed.
+//   A change begins when its first call site is live, and can be turned any number of times until the last task has
+//   moved: who was appearing is disappearing and the other way round. Before it begins and after that, callbacks of
+//   states may run. Meanwhile a patch keeps its stage (a new one: loading) and is left alone (callback_running); only
+//   a change that hasn't begun can be given up, by reverse() or, a load, by unregister().
+//   A predecessor that comes back, by a rollback or from a canary, can be reversed and not unregistered.
+//   The loser of a load is dropped, or dormant if it was replaced by a patch that is on probation now; that of an
+//   unload is dropped, and a dormant predecessor with it; that of a rollback is dropped, but a predecessor that was on
+//   its way back, and isn't, is dormant again. A dormant one is dropped when its successor is committed or
+//   unregistered. Dropped means: off the func stacks, destructors run, lingering until nothing points into it, then
+//   freed.
 //
 // load() makes an appearing patch of a file, or refuses it and leaves everything as it was. A patch of a set that has
 // an enabled one replaces that in the same transition: one appears while the other disappears. unregister() of a patch
@@ -40,19 +28,11 @@
 // forced, and some of these may not have moved meanwhile: its loser is marked.
 //
 // A load that is a canary (patch/canary.h) is held when its share has moved: appearing, for as long as nobody promotes
-// or turns it. Turned twice, it is the canary again. While it is held
-//   request                        | of the canary       | of its predecessor | of another set's patch
-//   -------------------------------+---------------------+--------------------+---------------------------------------
-//   promote                        | all move (4)        | not a canary       | not a canary
-//   unregister                     | turn                | canary running     | canary running
-//   reverse, force                 | turn, share moves   | the same           | not in transition
-//   load, rollback                 | canary running      | canary running     | canary running
-//   commit, the end of a probation |                     |                    | as always
-//   a rollback that is due         |                     |                    | turns the canary, and is the next (5)
-//   and on its way back it is a reversed load like any other, but that its predecessor, which appears again, can't be
-//   unregistered (transition_running), nor can it be promoted (canary_turned). Loading, it can be cancelled.
-//   (4) Also before the share has moved. From here on it is an ordinary load, with a deadline of its own.
-//   (5) So long, it can't be turned to a canary again (rollback_due).
+// or turns it, and others are refused meanwhile (canary_running). Turned twice, it is the canary again. On its way back
+// it is a reversed load like any other, but that it can't be promoted (canary_turned). A rollback that is due turns it
+// and is the next transition; so long, it can't be turned to a canary again (rollback_due). Probations of other sets
+// end as always. promote() is allowed before the share has moved, too; from there on it is an ordinary load, with a
+// deadline of its own.
 //
 // A deadline turns a transition that hasn't moved everybody by then, once; who held it is in the history.
 //
