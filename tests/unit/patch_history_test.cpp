@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "patch/changing_set.h"
@@ -50,6 +52,72 @@ TEST(History, RendersOneLine) {
     EXPECT_EQ(
         out.view(),
         "7\t3.004050\trefused\tfix\treason=price: the image has other bytes, at 0x1000: found 0x90, expected 0x55");
+}
+
+// In the events' order; docs/reference/control-tree.md has the same table, and tests/docs/events_test.py compares them.
+struct Columns {
+    std::string_view event;
+    std::vector<std::string> keys;
+};
+const Columns kColumns[] = {
+    {"refused", {"reason"}},
+    {"load-started", {"replaces"}},
+    {"unload-started", {}},
+    {"rollback-started", {"to"}},
+    {"turned", {"turns"}},
+    {"expired", {"tasks"}},
+    {"held", {"task", "name", "function"}},
+    {"forced", {"tasks"}},
+    {"loaded", {"turns", "seconds", "walk", "interrupt", "hook", "birth", "exit", "force", "probation"}},
+    {"unloaded", {"turns", "seconds", "walk", "interrupt", "hook", "birth", "exit", "force"}},
+    {"rolled-back", {"turns", "seconds", "walk", "interrupt", "hook", "birth", "exit", "force", "to"}},
+    {"replaced", {"by"}},
+    {"dormant", {"by"}},
+    {"committed", {"freed"}},
+    {"withdrawn", {"reason"}},
+    {"lingers", {"place", "word", "references"}},
+    {"freed", {}},
+    {"canary", {"share", "moved", "chosen", "total"}},
+    {"promoted", {"share", "moved", "chosen", "total"}},
+    {"aborted", {"reason"}},
+    {"stuck", {"reason"}},
+    {"fault", {"task", "name", "kind", "address", "function", "then"}},
+};
+static_assert(std::size(kColumns) == kHistoryEventCount);
+
+std::vector<std::string> columns_of(std::string_view line) {
+    std::vector<std::string> columns;
+    for (usize begin = 0; begin <= line.size();) {
+        usize end = std::min(line.find('\t', begin), line.size());
+        columns.emplace_back(line.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return columns;
+}
+
+TEST(History, EachEventHasItsColumns) {
+    HistoryRecord record;
+    record.number = 1;
+    record.patch.assign("fix");
+    record.other.assign("other");
+    record.signer.assign("release");
+    record.kind.assign("page fault");
+    record.function.assign("f0");
+    record.then = "stays";
+    for (usize event = 0; event < kHistoryEventCount; ++event) {
+        record.event = static_cast<HistoryEvent>(event);
+        record.probation_ns = record.event == HistoryEvent::loaded ? 1 : 0;
+        Text<512> line;
+        render(record, line);
+        auto columns = columns_of(line.view());
+        ASSERT_GE(columns.size(), 5u);
+        EXPECT_EQ(columns[2], kColumns[event].event);
+        EXPECT_EQ(columns[3], "fix");
+        EXPECT_EQ(columns[4], "signer=release");
+        std::vector<std::string> keys;
+        for (usize i = 5; i < columns.size(); ++i) keys.push_back(columns[i].substr(0, columns[i].find('=')));
+        EXPECT_EQ(keys, kColumns[event].keys) << line.view();
+    }
 }
 
 TEST(History, AppendsFractionsWithTheirZeros) {
