@@ -62,6 +62,17 @@ helper:
     .quad work, fixed
 """
 
+# The one function whose indirect jump is allowed, with this for its body.
+DISPATCHER = """
+    .section .text.permanent, "ax"
+    .type graft_measure_entry, @function
+graft_measure_entry:
+    .cfi_startproc
+    {}
+    .cfi_endproc
+    .size graft_measure_entry, . - graft_measure_entry
+"""
+
 MACHINE = ["gcc", "-g", "-c", "-x", "assembler"]
 
 
@@ -117,6 +128,19 @@ def main():
                   "not closed: fixed+0x5: indirect call or jump in no-patch code")
         patchable("an indirect call in what no-patch code reaches", changed("helper:\n    .cfi_startproc\n    ret",
                   "helper:\n    .cfi_startproc\n    call *(%rax)\n ret"), "not closed: helper+0x0: indirect call")
+
+        patchable("an indirect jump in no-patch assembly", changed("jmp helper", "jmp *%rax"),
+                  "not closed: fixed+0x5: indirect call or jump in no-patch code")
+        patchable("an indirect jump in assembly that no-patch code reaches", changed("helper:\n    .cfi_startproc\n    ret",
+                  "helper:\n    .cfi_startproc\n    jmp *(%rax)"), "not closed: helper+0x0: indirect call or jump")
+        code, output = case.ask("patchable", case.build(GOOD + DISPATCHER.format("jmp *%r11"), folder))
+        case.expect("the dispatcher jumps to a version", "not closed" not in output and "graft_measure_entry: permanent" in output, output)
+        patchable("an indirect jump beside the dispatcher's", changed("jmp helper", "jmp *%rax") + DISPATCHER.format("jmp *%r11"),
+                  "not closed: fixed+0x5: indirect call or jump in no-patch code")
+        patchable("an indirect call in the dispatcher", GOOD + DISPATCHER.format("call *%r11\n    jmp *%r11"),
+                  "not closed: graft_measure_entry+0x0: indirect call or jump in no-patch code")
+        patchable("a function named like the dispatcher", GOOD + DISPATCHER.replace("graft_measure_entry", "graft_measure_entry_too").format("jmp *%r11"),
+                  "not closed: graft_measure_entry_too+0x0: indirect call or jump in no-patch code")
 
         rows("rows that follow the stack pointer", GOOD, "")
         rows("a push without a row", changed("    .cfi_adjust_cfa_offset 8\n", ""), "work+0x6: the row says rsp+8")
