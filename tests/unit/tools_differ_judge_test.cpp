@@ -165,6 +165,20 @@ TEST(JudgeCode, ReasonsNameWhatWasInlined) {
     ASSERT_NE(loser, nullptr);
     EXPECT_NE(loser->reason.find("'code::helper(int)' is no longer inlined into it"), std::string::npos)
         << loser->reason;
+    const Decision* winner = find(result, "code::gains_inlined(int)");
+    ASSERT_NE(winner, nullptr);
+    EXPECT_NE(winner->reason.find("'code::joined(int)' is inlined into it now"), std::string::npos) << winner->reason;
+}
+
+TEST(JudgeCode, TheInnermostInlinedFunctionIsResponsible) {
+    Result result = compared(request_for({"code"}));
+    const Decision* user = find(result, "code::uses_nested(int)");
+    ASSERT_NE(user, nullptr);
+    EXPECT_NE(user->reason.find("code of 'code::innermost(int)' was inlined into it"), std::string::npos)
+        << user->reason;
+    ASSERT_EQ(user->first_difference.inlined.size(), 2u);
+    EXPECT_TRUE(user->first_difference.inlined[0].starts_with("'code::around(int)' at tests/unit/pairs/code.cpp:"));
+    EXPECT_TRUE(user->first_difference.inlined[1].starts_with("'code::innermost(int)' at tests/unit/pairs/code.cpp:"));
 }
 
 TEST(JudgeCode, PointersToNewFunctionsAreNamed) {

@@ -57,6 +57,16 @@ inline int clamp(int value) {
     return clamp(sink + value) + 1;
 }
 
+inline int innermost(int value) {
+    return value > IF_AFTER(49, 50) ? 0 : value;
+}
+inline int around(int value) {
+    return innermost(value + sink) * 3;
+}
+[[gnu::noinline]] int uses_nested(int value) {
+    return around(value) - 4;
+}
+
 #ifdef AFTER
 [[gnu::noinline]] int helper(int value) {
     return value * sink;
@@ -71,6 +81,18 @@ inline int helper(int value) {
 #endif
 [[gnu::noinline]] int loses_inlined(int value) {
     return helper(value) + 2;
+}
+#ifdef AFTER
+inline int joined(int value) {
+    return value - sink;
+}
+#else
+[[gnu::noinline]] int joined(int value) {
+    return value - sink;
+}
+#endif
+[[gnu::noinline]] int gains_inlined(int value) {
+    return joined(value) * 7;
 }
 
 void (*callback)() = third;
