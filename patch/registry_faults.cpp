@@ -59,8 +59,9 @@ Registry::WayBack Registry::way_back_of(const Patch& patch) const {
     if (patch.rollback_due) return WayBack::none;
     bool is_appearing = transition_ && &transition_->subject() == &patch && transition_->is_appearing();
     if (is_appearing && is_moving()) return WayBack::turn;
-    // All have moved, and it has callbacks to run yet: it will be on probation at once.
-    bool is_about_to = is_appearing && transition_->change().kind == Change::Kind::load && patch.probation_ns != 0;
+    // All have moved, and it has callbacks to run yet: it will be on probation at once, or is it again.
+    bool begins_probation = transition_ && transition_->change().kind == Change::Kind::load && patch.probation_ns != 0;
+    bool is_about_to = is_appearing && (begins_probation || patch.is_on_probation());
     bool is_settled = patch.stage == Stage::enabled && patch.is_on_probation();
     return is_about_to || is_settled ? WayBack::rollback : WayBack::none;
 }

@@ -212,6 +212,43 @@ TEST_F(PatchFaults, InPostPatchRollBackWhatIsGoingToBeOnProbation) {
     EXPECT_EQ(at("f0"), "original");
 }
 
+// The unload of a patch that was on probation once is reversed: there is no way back any more.
+TEST_F(PatchFaults, InPostPatchAfterACommitChangeNothing) {
+    start(with_callbacks("fix"), {.probation_ns = kSecond});
+    complete();
+    ASSERT_TRUE(registry->commit("fix").has_value());
+    machine.unmoved = {1};
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    machine.unmoved.clear();
+    machine.hold_callbacks = true;
+    EXPECT_EQ(registry->complete(), Completion::not_yet);
+    ASSERT_TRUE(machine.callback_runs());
+    EXPECT_EQ(fault_in("fix"), FaultAnswer::stays);
+    machine.hold_callbacks = false;
+    machine.end_callback({.faulted = true});
+    complete();
+    EXPECT_EQ(stage("fix"), Stage::enabled);
+}
+
+// It is still on probation.
+TEST_F(PatchFaults, InPostPatchOfAReversedUnloadRollBackWhatIsOnProbation) {
+    start(with_callbacks("fix"), {.probation_ns = kSecond});
+    complete();
+    machine.unmoved = {1};
+    ASSERT_TRUE(registry->unregister("fix").has_value());
+    ASSERT_TRUE(registry->reverse("fix").has_value());
+    machine.unmoved.clear();
+    machine.hold_callbacks = true;
+    EXPECT_EQ(registry->complete(), Completion::not_yet);
+    ASSERT_TRUE(machine.callback_runs());
+    EXPECT_EQ(fault_in("fix"), FaultAnswer::rolled_back);
+    machine.hold_callbacks = false;
+    machine.end_callback({.faulted = true});
+    (void)registry->complete();
+    EXPECT_EQ(stage("fix"), Stage::disappearing);
+}
+
 TEST_F(PatchFaults, InPostPatchOfWhatHasNoWayBackChangeNothing) {
     machine.hold_callbacks = true;
     start(with_callbacks("fix"));

@@ -66,6 +66,7 @@ private:
     void disappearing_from_probation();
     void disappeared();
     void unload_turned();
+    void turned_on_probation();
     void to_be_rolled_back();
     void rolled_back();
     void rollback_turned();

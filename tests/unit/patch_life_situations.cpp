@@ -38,6 +38,7 @@ const PatchLifeTest::Situation PatchLifeTest::kSituations[] = {
     {"disappearing from probation", &PatchLifeTest::disappearing_from_probation},
     {"disappeared, a callback runs", &PatchLifeTest::disappeared},
     {"unload turned", &PatchLifeTest::unload_turned},
+    {"unload turned, on probation, a callback runs", &PatchLifeTest::turned_on_probation},
     {"to be rolled back, a callback runs", &PatchLifeTest::to_be_rolled_back},
     {"rolled back", &PatchLifeTest::rolled_back},
     {"brought back", &PatchLifeTest::rolled_back},
@@ -199,6 +200,18 @@ void PatchLifeTest::disappeared() {
 void PatchLifeTest::unload_turned() {
     disappearing();
     ASSERT_TRUE(registry->reverse("fix").has_value());
+}
+
+void PatchLifeTest::turned_on_probation() {
+    enabled();
+    start(stateful("fix-2", "fix"), {.probation_ns = kProbation});
+    complete();
+    machine.unmoved = {7};
+    ASSERT_TRUE(registry->unregister("fix-2").has_value());
+    ASSERT_TRUE(registry->reverse("fix-2").has_value());
+    machine.unmoved.clear();
+    machine.hold_callbacks = true;
+    ASSERT_EQ(registry->complete(), Completion::not_yet);
 }
 
 // ---- a rollback -----------------------------------------------------------------------------------------------------
