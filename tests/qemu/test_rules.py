@@ -6,7 +6,7 @@ import time
 from harness import BUILD, LIMIT, REFUSED, Guest, Tests, check
 
 PATCHES = BUILD / "test-rules/patches"
-EVEN, SLOW, LATE = (str(PATCHES / f"{name}.klp") for name in ("even", "slow", "late"))
+EVEN, SLOW, LATE, ASIDE = (str(PATCHES / f"{name}.klp") for name in ("even", "slow", "late", "aside"))
 CANARY = ("--canary", "tasks=canary-*")
 ENOUGH = 20_000  # calls: many more than a rule compares from
 # The slow versions take sixteen times as long. What a busy host adds to a call mustn't look like that.
@@ -89,6 +89,12 @@ def _():
     until(lambda: calls("even", "new") >= new + ENOUGH, "calls on probation")
     check(calls("even", "old") == old, "the old version was called on probation")
     check(guest.patches() == {"even": "enabled"}, str(guest.patches()))
+    # Another set's transition puts every task on the other side, for which there is one version, too.
+    for change in ("load", ASIDE), ("unload", "aside"):
+        guest.graft(*change)
+        new = calls("even", "new")
+        until(lambda: calls("even", "new") >= new + ENOUGH, f"calls after the {change[0]}")
+        check(calls("even", "old") == old, f"the old version was called after the {change[0]}")
     guest.graft("commit", "even")
     check(measured("even") is None, "measured after commit")
     check([file_of("even", name) for name in ("calls", "faults", "latency")] == ["", "", ""], "not empty")

@@ -7,13 +7,16 @@
 // The patch is the first boot module, and `patches=manual` keeps the kernel from loading it.
 #include <array>
 
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/interrupts.h"
 #include "kernel/app.h"
 #include "kernel/interrupts.h"
 #include "kernel/log.h"
+#include "kernel/patch_worker.h"
 #include "kernel/power.h"
 #include "kernel/shadow.h"
 #include "kernel/task_list.h"
+#include "kernel/task_view.h"
 #include "kernel/work.h"
 #include "tests/guest/contain/world.h"
 #include "tests/guest/shared/footprint.h"
@@ -29,6 +32,23 @@ using tests::eventually;
 
 // ---- what is contained ----------------------------------------------------------------------------------------------
 
+std::string_view kind_of(Fault fault) {
+    switch (fault) {
+        case Fault::read:
+        case Fault::helper:
+        case Fault::late:
+            return "page fault, read of 0x0";
+        case Fault::write:
+            return "page fault, write to 0x0";
+        case Fault::memcpy:
+            return "page fault, write to 0x";
+        case Fault::jump:
+            return "page fault, jump to 0x0";
+        default:
+            return "";
+    }
+}
+
 const char* check_record(Loading& loading, const Worker& worker, Fault fault, std::string_view then) {
     auto record = loading.await(HistoryEvent::fault);
     KTAP_CHECK(record);
@@ -42,16 +62,19 @@ const char* check_record(Loading& loading, const Worker& worker, Fault fault, st
     } else {
         KTAP_CHECK(function.ends_with("]") && function.find(loading.name()) != function.npos);
     }
-    bool is_page_fault = fault == Fault::read || fault == Fault::write || fault == Fault::memcpy;
-    KTAP_CHECK(!is_page_fault || record->kind.view().starts_with("page fault, "));
+    KTAP_CHECK(record->kind.view().starts_with(kind_of(fault)));
     return nullptr;
+}
+
+bool stay_now(u64 count) {
+    return eventually([count] { return staying.load(std::memory_order_relaxed) == count; });
 }
 
 // Somebody is inside the old function, so that the transition goes on until the fault.
 const char* contained_in_transition(Fault fault) {
     Worker holder(Fault::stay);
     KTAP_CHECK(holder.has_begun());
-    KTAP_CHECK(eventually([] { return staying.load(std::memory_order_relaxed) == 1; }));
+    KTAP_CHECK(stay_now(1));
     Loading loading;
     KTAP_CHECK(loading.is_accepted());
     KTAP_CHECK(loading.await(HistoryEvent::load_started));
@@ -68,6 +91,17 @@ const char* contained_in_transition(Fault fault) {
     return nullptr;
 }
 
+// In the patch's versions of functions, while they are measured.
+u64 measured_faults(std::string_view patch) {
+    class Sum final : public patch::FunctionVisitor {
+    public:
+        void function(const patch::FunctionView& view) override { faults += view.measured.after.faults; }
+        u64 faults = 0;
+    } sum;
+    (void)kernel::patch_registry().visit_functions(patch, sum);
+    return sum.faults;
+}
+
 // New tasks have the patch; nobody else has.
 const char* contained_in_a_canary(Fault fault) {
     Loading loading(0, {.kind = patch::CanaryPolicy::Kind::births, .pattern = {}});
@@ -75,10 +109,16 @@ const char* contained_in_a_canary(Fault fault) {
     KTAP_CHECK(loading.await(HistoryEvent::load_started));
     Order order;
     KTAP_CHECK(!do_job(order));
+    // Somebody inside holds the way back, and so the measuring goes on.
+    Worker holder(Fault::stay);
+    KTAP_CHECK(stay_now(1));
     Worker worker(fault);
     KTAP_CHECK(worker.has_begun());
     KTAP_CHECK(worker.join() == TaskEnd::faulted);
     if (const char* wrong = check_record(loading, worker, fault, "reversed")) return wrong;
+    KTAP_CHECK(measured_faults(loading.name()) == 1);
+    may_go.post();
+    KTAP_CHECK(holder.join() == TaskEnd::returned);
     KTAP_CHECK(loading.await(HistoryEvent::unloaded));
     return nullptr;
 }
@@ -93,10 +133,6 @@ const char* contained_in_probation(Fault fault) {
     if (const char* wrong = check_record(loading, worker, fault, "rolled-back")) return wrong;
     KTAP_CHECK(loading.await(HistoryEvent::rolled_back));
     return nullptr;
-}
-
-bool stay_now(u64 count) {
-    return eventually([count] { return staying.load(std::memory_order_relaxed) == count; });
 }
 
 // It leads out again.
@@ -132,6 +168,97 @@ const char* contained_in_an_unload() {
     KTAP_CHECK(holder.join() == TaskEnd::faulted);
     if (const char* wrong = check_record(loading, holder, Fault::late, "leaves")) return wrong;
     staying.store(0, std::memory_order_relaxed);
+    KTAP_CHECK(loading.await(HistoryEvent::unloaded));
+    return nullptr;
+}
+
+// Keeps the registry's lock until it is told to let go. A visitor mustn't sleep, so it spins.
+class LockKeeper final : public patch::PatchVisitor {
+public:
+    explicit LockKeeper(std::string_view patch) : patch_(patch) {
+        auto made = kernel::create_task(keep_lock, this, {.name = "lock-keeper"});
+        if (made) task_ = std::move(*made);
+    }
+    ~LockKeeper() { let_go(); }
+    bool has_lock() const { return has_lock_.load(std::memory_order_acquire); }
+    void let_go() {
+        goes_on_.store(false, std::memory_order_relaxed);
+        if (task_) task_.join();
+    }
+    void patch(const patch::PatchView&) override {
+        has_lock_.store(true, std::memory_order_release);
+        while (goes_on_.load(std::memory_order_relaxed)) arch::pause();
+    }
+
+private:
+    static void keep_lock(void* argument) {
+        auto& keeper = *static_cast<LockKeeper*>(argument);
+        (void)kernel::patch_registry().visit_patch(keeper.patch_, keeper);
+    }
+
+    std::string_view patch_;
+    kernel::TaskHandle task_;
+    std::atomic<bool> has_lock_{false};
+    std::atomic<bool> goes_on_{true};
+};
+
+// Is the task's innermost wait one for a mutex?
+bool waits_for_mutex(u64 task) {
+    auto view = kernel::view_task(task);
+    auto stack = kernel::view_stack(task);
+    if (!view || view->state != kernel::TaskState::blocked || !stack) return false;
+    Text<2048> text;
+    kernel::append_stack(text, *stack);
+    return text.view().find("Mutex::lock") != std::string_view::npos;
+}
+
+u64 patch_worker() {
+    class Finder final : public kernel::TaskSink {
+    public:
+        void task(const kernel::TaskView& view) override {
+            if (view.name_view() == "patch-worker") id = view.id;
+        }
+        u64 id = 0;
+    } finder;
+    kernel::view_tasks(finder);
+    return finder.id;
+}
+
+bool is_blocked(const Worker& worker) {
+    auto view = kernel::view_task(worker.id());
+    return view && view->state == kernel::TaskState::blocked;
+}
+
+bool has_ended(const Worker& worker) {
+    return eventually([&] { return !kernel::view_task(worker.id()); });
+}
+
+// The patch worker has looked for stopped tasks already and waits for the registry's lock when others are stopped.
+// What wakes it then is taken by the wait for the lock; so it must know of the request otherwise.
+const char* told_though_the_worker_waits() {
+    Worker holder(Fault::stay);
+    KTAP_CHECK(stay_now(1));
+    Loading loading;
+    KTAP_CHECK(loading.await(HistoryEvent::load_started));
+    Worker first, second;
+    {
+        LockKeeper keeper(loading.name());
+        KTAP_CHECK(eventually([&] { return keeper.has_lock(); }));
+        kernel::wake_patch_worker();
+        u64 waiting = patch_worker();
+        KTAP_CHECK(eventually([&] { return waits_for_mutex(waiting); }));
+        first = Worker(Fault::read);
+        KTAP_CHECK(eventually([&] { return is_blocked(first); }));
+        second = Worker(Fault::write);
+        KTAP_CHECK(eventually([&] { return is_blocked(second); }));
+        KTAP_CHECK(waits_for_mutex(waiting));
+    }
+    KTAP_CHECK(has_ended(first) && has_ended(second));
+    KTAP_CHECK(first.join() == TaskEnd::faulted && second.join() == TaskEnd::faulted);
+    if (const char* wrong = check_record(loading, first, Fault::read, "reversed")) return wrong;
+    if (const char* wrong = check_record(loading, second, Fault::write, "leaves")) return wrong;
+    may_go.post();
+    KTAP_CHECK(holder.join() == TaskEnd::returned);
     KTAP_CHECK(loading.await(HistoryEvent::unloaded));
     return nullptr;
 }
@@ -247,7 +374,7 @@ const char* faulty_on_the_way_out(Callback which) {
 
 void run_tests() {
     own_code_areas = tests::footprint().code_areas;
-    tests::Ktap ktap(kLastAtOnce + 14);
+    tests::Ktap ktap(kLastAtOnce + 15);
     for (usize i = 1; i <= kLastAtOnce; ++i) {
         auto fault = static_cast<Fault>(i);
         Text<80> name;
@@ -260,6 +387,7 @@ void run_tests() {
     ktap.run("contained when an unload is reversed", contained_in_a_reversed_unload);
     ktap.run("contained in an unload", contained_in_an_unload);
     ktap.run("several tasks at once", [] { return several_at_once(3); });
+    ktap.run("told of though the worker waits for a lock", told_though_the_worker_waits);
     ktap.run("hundreds leave nothing behind", hundreds_leave_nothing_behind);
     ktap.run("a fault in pre_patch refuses the load", pre_patch_refuses);
     ktap.run("a fault in post_patch rolls back", post_patch_on_probation_rolls_back);
@@ -268,7 +396,7 @@ void run_tests() {
     ktap.run("a fault in post_unpatch", [] { return faulty_on_the_way_out(Callback::post_unpatch); });
     ktap.run("a fault in a destructor of shadow variables", [] { return faulty_on_the_way_out(Callback::destroy); });
     ktap.run("callbacks after faults", [] { return contained_in_probation(Fault::helper); });
-    kernel::exit_with(ktap.failed() == 0 ? kernel::kExitSuccess : kernel::kExitFailure);
+    ktap.finish();
 }
 
 // ---- what isn't -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@
 #include "kernel/app.h"
 #include "kernel/log.h"
 #include "kernel/panic.h"
-#include "kernel/power.h"
 #include "tests/guest/kernel/tests.h"
 #include "tests/guest/shared/ktap.h"
 
@@ -82,7 +81,7 @@ void run_all(bool second_port_is_free) {
     use_second_port = second_port_is_free;
     Ktap ktap(sizeof(kTests) / sizeof(kTests[0]));
     for (const Entry& entry : kTests) ktap.run(entry.name, entry.test);
-    kernel::exit_with(ktap.failed() == 0 ? kernel::kExitSuccess : kernel::kExitFailure);
+    ktap.finish();
 }
 
 volatile u64 deepest = ~u64{0};  // the stack ends before

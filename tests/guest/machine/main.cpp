@@ -19,14 +19,14 @@
 #include "kernel/memory.h"
 #include "kernel/task.h"
 #include "kernel/timers.h"
-#include "tests/guest/machine/ktap.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft {
 
 namespace {
 
 using namespace arch;
-using test::Ktap;
+using tests::Ktap;
 
 struct Returned {
     u64 rax, rdx, xmm_low, xmm_high;

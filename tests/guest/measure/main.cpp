@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <cstdarg>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/cpu.h"
@@ -19,7 +21,7 @@
 #include "kernel/task.h"
 #include "kernel/task_walk.h"
 #include "kernel/timers.h"
-#include "tests/guest/machine/ktap.h"
+#include "tests/guest/shared/ktap.h"
 
 namespace graft {
 
@@ -27,7 +29,7 @@ namespace {
 
 using patch::MeasuredCalls;
 using patch::Universe;
-using test::Ktap;
+using tests::Ktap;
 
 constexpr u64 kMillisecond = 1'000'000;
 
@@ -167,11 +169,15 @@ void test_latency(Ktap& ktap) {
     ktap.report(ordered && found[1].min_ns > found[0].min_ns && found[1].mean_ns > found[0].mean_ns,
                 "a hundred times the work takes longer in each figure", detail.view());
     Measured measured(at(&sleeps));
+    u64 began = arch::now_ns();
     (void)sleeps(5 * kMillisecond);
+    u64 took = arch::now_ns() - began;
     MeasuredCalls calls = measured.calls();
     detail.clear();
     detail_of(detail, calls);
     ktap.report(calls.min_ns >= 4 * kMillisecond, "the time that a task sleeps within the call counts", detail.view());
+    // Two clocks of one call: what is measured lies within it. An eighth is more than any rounding and step.
+    ktap.report(calls.min_ns <= took + took / 8, "and no more than that", detail.view());
 }
 
 // ---- from everywhere at once ----------------------------------------------------------------------------------------
@@ -353,11 +359,23 @@ void test_hook(Ktap& ktap) {
     return value;
 }
 
+// The call's own measuring ends, and another begins, before the fault.
+[[gnu::noinline, gnu::noclone]] u64 has_late_fault(std::optional<Measured>& measured) {
+    measured.reset();
+    measured.emplace(at(&has_late_fault));
+    arch::InterruptsOff off;
+    kernel::note_measured_fault(kernel::current_task());
+    return measured->calls().calls;
+}
+
 void test_fault(Ktap& ktap) {
     Measured measured(at(&has_fault));
     (void)has_fault(1);
     kernel::note_measured_fault(kernel::current_task());
     ktap.report(measured.calls().faults == 1, "a fault counts in the call that it is in, and nowhere outside");
+    std::optional<Measured> later(std::in_place, at(&has_late_fault));
+    (void)has_late_fault(later);
+    ktap.report(later->calls().faults == 0, "nor in what measures the function later");
 }
 
 void test_memory(Ktap& ktap, const kernel::HeapStatistics& before) {
@@ -371,7 +389,7 @@ void test_memory(Ktap& ktap, const kernel::HeapStatistics& before) {
 
 void app_main(const graft::kernel::CommandLine&) {
     using namespace graft;
-    Ktap ktap(17);
+    Ktap ktap(19);
     kernel::HeapStatistics before = kernel::records_statistics();
     test_values(ktap);
     test_recursion(ktap);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/types.h"
 #include "kernel/console.h"
+#include "kernel/power.h"
 
 namespace graft::tests {
 
@@ -21,16 +22,23 @@ public:
     template <typename Test>
     void run(std::string_view name, Test&& test) {
         const char* failure = test();
+        report(failure == nullptr, name, failure ? std::string_view(failure) : std::string_view());
+    }
+
+    // `detail` is printed with a failure.
+    void report(bool passed, std::string_view name, std::string_view detail = {}) {
         ++number_;
-        if (failure) ++failed_;
-        Text<256> line;
-        line.append(failure ? "not ok " : "ok ", number_, " - ", name);
-        if (failure) line.append(" # ", failure);
+        if (!passed) ++failed_;
+        Text<300> line;
+        line.append(passed ? "ok " : "not ok ", number_, " - ", name);
+        if (!passed && !detail.empty()) line.append(" # ", detail);
         line.append("\n");
         kernel::console_write(line.view());
     }
 
     u32 failed() const { return failed_; }
+    // Ends the machine; its exit code says whether all have passed.
+    [[noreturn]] void finish() const { kernel::exit_with(failed_ == 0 ? kernel::kExitSuccess : kernel::kExitFailure); }
 
 private:
     u32 number_ = 0;
