@@ -134,6 +134,27 @@ def _():
     check(guest.patches() == {}, str(guest.patches()))
 
 
+LATE = r"boot patch \S+ is not in force everywhere after 10 s"
+
+
+@tests.add("a boot patch that doesn't come into force holds the application up for 10 s and no longer")
+def _():
+    with Guest("test-states.elf", "--module", patch("stubborn")) as late:
+        late.expect("stubborn pre_patch")
+        early = late.expect(f"{LATE}|answer")
+        check("answer" not in early.group(), "the application has started before")
+        late.expect(r"answer 1\n")
+        check(list(late.patches()) == ["stubborn"], str(late.patches()))
+        late.graft("load", patch("first"), code=REFUSED)
+
+
+@tests.add("or the system stops, when boot patches are required")
+def _():
+    with Guest("test-states.elf", "--module", patch("stubborn"), append="patches=required panic=exit") as late:
+        late.expect(f"panic: {LATE}")
+        check("answer" not in late.console, "the application has started")
+
+
 @tests.add("an irreversible state stays")
 def _():
     guest.graft("load", patch("final"))
