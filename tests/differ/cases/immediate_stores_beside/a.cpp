@@ -10,14 +10,10 @@ __attribute__((noinline)) void store_couple() {
     left_one = 5;
     right_one = 7;
 #ifdef PATCHED
-    between = 6;
-    sink(between);
+    sink(between++);
 #endif
 }
 extern "C" void root_immediate_stores_beside() {
     store_couple();
     sink(left_one + right_one);
-#ifdef PATCHED
-    store_couple();
-#endif
 }
