@@ -378,6 +378,24 @@ void test_fault(Ktap& ktap) {
     ktap.report(later->calls().faults == 0, "nor in what measures the function later");
 }
 
+// Many functions begin and end with one call each.
+void test_batch(Ktap& ktap) {
+    const void* functions[] = {at(&leaf), at(&spin), at(&walks)};
+    std::array<patch::Dispatch, std::size(functions)> dispatches;
+    for (usize i = 0; i < dispatches.size(); ++i) {
+        VirtAddr entry(functions[i]);
+        dispatches[i] = {entry, {entry + 5, entry + 5}, true};
+    }
+    auto all = [&](bool wanted) {
+        for (const patch::Dispatch& dispatch : dispatches)
+            if (machine.measured(dispatch.entry).is_measured != wanted) return false;
+        return true;
+    };
+    bool begun = machine.prepare_measuring(dispatches, Universe::zero, Universe::one).has_value() && all(true);
+    machine.stop_measuring(dispatches);
+    ktap.report(begun && all(false), "functions are measured and cease to be together");
+}
+
 void test_memory(Ktap& ktap, const kernel::HeapStatistics& before) {
     kernel::HeapStatistics after = kernel::records_statistics();
     ktap.report(after.objects == before.objects && after.bytes == before.bytes, "nothing that was counted is left");
@@ -389,7 +407,7 @@ void test_memory(Ktap& ktap, const kernel::HeapStatistics& before) {
 
 void app_main(const graft::kernel::CommandLine&) {
     using namespace graft;
-    Ktap ktap(19);
+    Ktap ktap(20);
     kernel::HeapStatistics before = kernel::records_statistics();
     test_values(ktap);
     test_recursion(ktap);
@@ -401,6 +419,7 @@ void app_main(const graft::kernel::CommandLine&) {
     test_walk(ktap);
     test_hook(ktap);
     test_fault(ktap);
+    test_batch(ktap);
     test_memory(ktap, before);
     ktap.finish();
 }
