@@ -62,7 +62,7 @@ CanaryState canary_of(const std::string& content) {
 }  // namespace
 
 std::string PatchState::state() const {
-    if (!in_transition) return enabled ? "enabled" : "disabled";
+    if (!in_transition) return enabled ? "enabled" : "loading";
     if (canary.stage == "moving" || canary.stage == "held") return "canary";
     return enabled ? "loading" : "unloading";
 }
