@@ -9,7 +9,8 @@ Each suite makes what it needs and runs one command, whose output says what pass
   line   the command is one test; its exit code decides
 A suite that can't be made, ends with a failing code without a failed test, reports fewer tests than its plan says, or
 outlasts its time limit counts as one failed test more. The limits are hang detectors, not performance targets.
-Suites that drive a guest from outside wait most of their time: they run in pairs, after all that they need is made.
+Suites that drive a guest from outside wait most of their time: they run in pairs, after all that they need is made, and
+beside them, one after the other, suites that start no guest.
 The last line is `N passed, N failed, N skipped`; the exit code is 0 only when nothing failed and something passed.
 """
 import concurrent.futures
@@ -33,16 +34,18 @@ MEASURED = ("unwind", "torture", "lifecycle", "bench", "corpus")
 
 
 class Suite:
-    def __init__(self, name, targets, command, kind="line", limit=300, lanes=1):
+    ALONE, GUEST, BESIDE = range(3)
+
+    def __init__(self, name, targets, command, kind="line", limit=300, place=ALONE):
         self.name, self.targets, self.command, self.kind, self.limit = name, targets, command, kind, limit
-        self.lanes = lanes  # how many of its like may run at a time
+        self.place = place  # GUEST and BESIDE ones that follow each other run together
 
 
-def measured(name, target, needed, sizes, limit):
+def measured(name, target, needed, sizes, limit, place=Suite.ALONE):
     """A measuring target, run small, when what it needs is there."""
     if not Path(needed).exists():
         return []
-    return [Suite(f"{name}", [], f"make --no-print-directory {target} {sizes}", "line", limit)]
+    return [Suite(f"{name}", [], f"make --no-print-directory {target} {sizes}", "line", limit, place)]
 
 
 def own_image(script):
@@ -85,18 +88,18 @@ def all_suites():
     suites.append(Suite("patchable", [], "make --no-print-directory patchable"))
     suites.append(Suite("build", ["build/demo.elf", "build/graft"], "python3 tests/build/graft_build_test.py", "ktap", 600))
     suites.append(Suite("neutral", ["build/demo.elf", "build/graft"], "python3 tests/build/neutral_test.py --sample 8", "ktap", 900))
-    suites.append(Suite("reproducible", [], "make --no-print-directory check_reproducible", "line", 600))
-    suites += measured("sim", "sim", "tests/sim/main.cpp", "SEEDS=100", 600)
-    if list(Path("tests/fuzz").glob("*_fuzz.cpp")):
-        suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900)
     suites += guest_suites()
+    suites.append(Suite("reproducible", [], "make --no-print-directory check_reproducible", "line", 900, Suite.BESIDE))
+    suites += measured("sim", "sim", "tests/sim/main.cpp", "SEEDS=100", 900, Suite.BESIDE)
+    if list(Path("tests/fuzz").glob("*_fuzz.cpp")):
+        suites += measured("fuzz", "fuzz", "tests/fuzz/run.py", "RUNS=20000", 900, Suite.BESIDE)
+    suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900, Suite.BESIDE)
     for script in sorted(Path("tests/qemu").glob("test_*.py")):
         targets = ["build/demo.elf", "build/demo.iso", "build/graft", "tools", "build/tools/fids", "build/tools/hostile",
                    "patches"]
-        suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600, 2))
+        suites.append(Suite(script.stem.replace("test_", "qemu "), targets + own_image(script), f"python3 {script}", "ktap", 600, Suite.GUEST))
     for script in sorted(Path("tests/docs").glob("*_test.py")):
         suites.append(Suite("docs " + script.stem.removesuffix("_test"), ["build/graft"], f"python3 {script}", "ktap", 1200))
-    suites += measured("model", "model", "tests/model/run.py", "MODEL_TASKS=2", 900)
     suites += measured("corpus", "corpus", "tests/corpus/run.py", "", 600)
     suites += measured("selfpatch", "selfpatch", "tests/corpus/selfpatch.py", "COUNT=2 SEED=1", 600)
     suites += measured("unwind", "unwind", "tests/guest/unwind", "STEPS=20000", 600)
@@ -221,16 +224,18 @@ def judge(suite, outcome, totals):
     print(f"suite   {suite.name}: {outcome.seconds:.1f} s", flush=True)
 
 
-def run_suites(suites, lanes, totals):
+def run_suites(suites, totals):
     start = time.monotonic()
     ready = [suite for suite in suites if make_for(suite, totals)]
     print(f"made    {suites[0].name}: {time.monotonic() - start:.1f} s", flush=True)
-    with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as guests, concurrent.futures.ThreadPoolExecutor(1) as others:
         try:
-            for suite, outcome in zip(ready, pool.map(Outcome, ready)):
-                judge(suite, outcome, totals)
+            ends = [(guests if suite.place == Suite.GUEST else others).submit(Outcome, suite) for suite in ready]
+            for suite, end in zip(ready, ends):
+                judge(suite, end.result(), totals)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (guests, others):
+                pool.shutdown(wait=False, cancel_futures=True)
             end_all()
             raise
 
@@ -241,10 +246,10 @@ def main():
     totals = Totals()
     suites = [suite for suite in all_suites()
               if not wanted or suite.name.split(" ")[0] in wanted or suite.name in wanted]
-    for lanes, group in itertools.groupby(suites, lambda suite: suite.lanes):
+    for alone, group in itertools.groupby(suites, lambda suite: suite.place == Suite.ALONE):
         group = list(group)
-        for some in [group] if lanes > 1 else [[suite] for suite in group]:
-            run_suites(some, lanes, totals)
+        for some in [[suite] for suite in group] if alone else [group]:
+            run_suites(some, totals)
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
     return 0 if totals.failed == 0 and totals.passed > 0 else 1
 
