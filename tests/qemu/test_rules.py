@@ -38,10 +38,12 @@ def until_gone(what):
     """A patch that went of its own accord has its name until its memory is free. A dead word on a stack may keep that; it
     is searched for again on request."""
     def is_gone():
+        if guest.patches() != {}:
+            return False
         lingering = guest.graft("ls", "/lingering").output.split()
         for name in lingering:
             guest.graft("write", f"/lingering/{name.rstrip('/')}", "1", code=None)  # it may have gone meanwhile
-        return not lingering and guest.patches() == {}
+        return not lingering
 
     until(is_gone, what)
 
