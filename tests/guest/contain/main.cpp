@@ -20,6 +20,7 @@
 #include "kernel/work.h"
 #include "tests/guest/contain/world.h"
 #include "tests/guest/shared/footprint.h"
+#include "tests/guest/shared/idle_tasks.h"
 #include "tests/guest/shared/ktap.h"
 
 namespace graft::contain_test {
@@ -374,7 +375,8 @@ const char* faulty_on_the_way_out(Callback which) {
 
 void run_tests() {
     own_code_areas = tests::footprint().code_areas;
-    tests::Ktap ktap(kLastAtOnce + 15);
+    tests::Ktap ktap(kLastAtOnce + 16);
+    ktap.run("all processors run", [] { return tests::wait_for_idle_tasks() ? nullptr : "an idle task is missing"; });
     for (usize i = 1; i <= kLastAtOnce; ++i) {
         auto fault = static_cast<Fault>(i);
         Text<80> name;

@@ -21,6 +21,7 @@
 #include "kernel/power.h"
 #include "kernel/task_list.h"
 #include "tests/guest/lifecycle/operations.h"
+#include "tests/guest/shared/idle_tasks.h"
 
 namespace graft::lifecycle {
 
@@ -120,9 +121,10 @@ bool report_result(Lifecycle& life, const Counts& counts, u64 ops) {
 
 bool run(u64 ops, u64 seed) {
     Lifecycle life{.registry = kernel::patch_registry(), .random = seed * 0x9e3779b97f4a7c15 | 1};
+    bool ready = tests::wait_for_idle_tasks();
     life.lasting_tasks = kernel::task_count() + kLastingTasks;
-    if (!start_workload(next_random(life.random))) {
-        say("Bail out! the workload's tasks can't be made\n");
+    if (!ready || !start_workload(next_random(life.random))) {
+        say("Bail out! a processor or the workload's tasks can't start\n");
         return false;
     }
     Counts counts{};

@@ -15,6 +15,7 @@
 #include <array>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "arch/x86_64/call_sites.h"
 #include "arch/x86_64/clock.h"
@@ -32,6 +33,7 @@
 #include "kernel/timers.h"
 #include "tests/guest/shared/eventually.h"
 #include "tests/guest/shared/footprint.h"
+#include "tests/guest/shared/idle_tasks.h"
 #include "tests/guest/shared/random.h"
 #include "tests/guest/torture/workload.h"
 
@@ -158,8 +160,9 @@ void wait_until_freed(Torture& torture) {
 }
 
 void let_rounds_pass(Torture& torture, u64 start) {
-    if (!eventually([&] { return g_totals.rounds.load(std::memory_order_relaxed) - start >= kRoundsPerCycle; }))
-        torture.hung = true;
+    if (eventually([&] { return g_totals.rounds.load(std::memory_order_relaxed) - start >= kRoundsPerCycle; })) return;
+    torture.hung = true;
+    say("# no rounds are made\n");
 }
 
 void check_that_all_go_on(Torture& torture) {
@@ -189,10 +192,24 @@ void run_cycle(Torture& torture) {
     check_that_all_go_on(torture);
 }
 
+void report_tasks(u64 expected) {
+    Text<120> line;
+    line.append("# ", kernel::task_count(), " tasks, expected ", expected, ":\n");
+    say(line.view());
+    for (kernel::TaskRef task = kernel::next_task({}); task; task = kernel::next_task(std::move(task))) {
+        line.clear();
+        line.append("# ", task->id, " ", task->name_view(), "\n");
+        say(line.view());
+    }
+}
+
 // Of the moment when only the long-lived tasks are there.
 Footprint settled_footprint(Torture& torture) {
     hold_births();
-    if (!eventually([&] { return kernel::task_count() == torture.lasting_tasks; })) torture.hung = true;
+    if (!eventually([&] { return kernel::task_count() == torture.lasting_tasks; })) {
+        torture.hung = true;
+        report_tasks(torture.lasting_tasks);
+    }
     Footprint now = footprint();
     allow_births();
     return now;
@@ -243,9 +260,10 @@ bool report_result(Torture& torture, u64 cycles) {
 
 bool run(u64 cycles, u64 seed, std::span<const std::byte> file) {
     Torture torture{.registry = kernel::patch_registry(), .file = file, .random = seed * 0x9e3779b97f4a7c15 | 1};
+    bool ready = tests::wait_for_idle_tasks();
     torture.lasting_tasks = kernel::task_count() + kLastingTasks;
-    if (!start_workload(draw(torture))) {
-        say("Bail out! the workload's tasks can't be made\n");
+    if (!ready || !start_workload(draw(torture))) {
+        say("Bail out! a processor or the workload's tasks can't start\n");
         return false;
     }
     Footprint settled;
