@@ -126,7 +126,7 @@ def statement(kind, number, is_constexpr):
 def is_constexpr(text, position):
     head = text[max(0, position - 400):position]
     head = head[max(head.rfind(";"), head.rfind("}")) + 1:]
-    return "constexpr" in head or "consteval" in head
+    return re.search(r"\bconst(?:expr|eval)\b", head) is not None
 
 
 def kinds_for(path, text, position):
