@@ -212,18 +212,26 @@ TEST_F(PatchFaults, InPostPatchRollBackWhatIsGoingToBeOnProbation) {
     EXPECT_EQ(at("f0"), "original");
 }
 
+class PatchFaultsAfterAReversedUnload : public PatchFaults {
+protected:
+    // All tasks have moved back to the patch, and its post_patch runs.
+    void come_to_post_patch_of_a_reversed_unload() {
+        machine.unmoved = {1};
+        ASSERT_TRUE(registry->unregister("fix").has_value());
+        ASSERT_TRUE(registry->reverse("fix").has_value());
+        machine.unmoved.clear();
+        machine.hold_callbacks = true;
+        EXPECT_EQ(registry->complete(), Completion::not_yet);
+        ASSERT_TRUE(machine.callback_runs());
+    }
+};
+
 // The unload of a patch that was on probation once is reversed: there is no way back any more.
-TEST_F(PatchFaults, InPostPatchAfterACommitChangeNothing) {
+TEST_F(PatchFaultsAfterAReversedUnload, InPostPatchAfterACommitChangeNothing) {
     start(with_callbacks("fix"), {.probation_ns = kSecond});
     complete();
     ASSERT_TRUE(registry->commit("fix").has_value());
-    machine.unmoved = {1};
-    ASSERT_TRUE(registry->unregister("fix").has_value());
-    ASSERT_TRUE(registry->reverse("fix").has_value());
-    machine.unmoved.clear();
-    machine.hold_callbacks = true;
-    EXPECT_EQ(registry->complete(), Completion::not_yet);
-    ASSERT_TRUE(machine.callback_runs());
+    come_to_post_patch_of_a_reversed_unload();
     EXPECT_EQ(fault_in("fix"), FaultAnswer::stays);
     machine.hold_callbacks = false;
     machine.end_callback({.faulted = true});
@@ -232,16 +240,10 @@ TEST_F(PatchFaults, InPostPatchAfterACommitChangeNothing) {
 }
 
 // It is still on probation.
-TEST_F(PatchFaults, InPostPatchOfAReversedUnloadRollBackWhatIsOnProbation) {
+TEST_F(PatchFaultsAfterAReversedUnload, InPostPatchRollBackWhatIsOnProbation) {
     start(with_callbacks("fix"), {.probation_ns = kSecond});
     complete();
-    machine.unmoved = {1};
-    ASSERT_TRUE(registry->unregister("fix").has_value());
-    ASSERT_TRUE(registry->reverse("fix").has_value());
-    machine.unmoved.clear();
-    machine.hold_callbacks = true;
-    EXPECT_EQ(registry->complete(), Completion::not_yet);
-    ASSERT_TRUE(machine.callback_runs());
+    come_to_post_patch_of_a_reversed_unload();
     EXPECT_EQ(fault_in("fix"), FaultAnswer::rolled_back);
     machine.hold_callbacks = false;
     machine.end_callback({.faulted = true});
