@@ -389,7 +389,7 @@ public:
     [[nodiscard]] virtual MoveCounts moves() const = 0;
 
     // Every task that is to be in the target gets it, whatever it is in, and loses its hook. Tasks go on where they
-    // are.
+    // are. One that is born meanwhile may be left: it moves when it first runs.
     virtual void force_moves() = 0;
     // The tasks that are to be in the target and aren't.
     virtual void visit_holders(HolderSink& sink) = 0;

@@ -131,7 +131,12 @@ RefusalResult<void> Registry::force(std::string_view name) {
 // The deadline has passed. Whoever holds the transition is named before it turns; afterwards others may.
 void Registry::expire() {
     run_.deadline_at_ns = 0;
-    if (!transition_->is_forward() || machine_.tasks_to_move() == 0) return;
+    if (!transition_->is_forward()) return;
+    if (machine_.tasks_to_move() == 0) {
+        // Now, not when the worker comes to it: a newborn of the share may have to move by then.
+        if (is_held_canary()) note_share();
+        return;
+    }
 
     class Holders final : public HolderSink {
     public:

@@ -118,7 +118,7 @@ void HistoryRun::force(int patch) {
     model_.force();
     ++count(Happening::forced);
     was_forced_ = true;
-    if (machine_.tasks_to_move() != 0) violate("force has left tasks to be moved");
+    if (machine_.started_tasks_to_move() != 0) violate("force has left tasks to be moved");
 }
 
 void HistoryRun::withdraw(int patch) {

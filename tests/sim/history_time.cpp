@@ -78,7 +78,7 @@ void HistoryRun::check_deadline(bool is_deadline, u64 turns) {
         if (!is_deadline) return violate("it turned before its deadline");
         ++count(Happening::deadline_turned);
         note_turn();
-    } else if (is_deadline && machine_.tasks_to_move() != 0) {
+    } else if (is_deadline && machine_.tasks_to_move() != 0 && !look().share_has_moved) {
         return violate("a deadline has passed, and nothing turned");
     }
 }

@@ -133,6 +133,8 @@ public:
     void end_transition() override;
     void sweep() override;
     u64 tasks_to_move() const override;
+    // Those of them that have run: a newborn moves by itself when it first does.
+    u64 started_tasks_to_move() const;
     void force_moves() override;
     void visit_holders(patch::HolderSink& sink) override;
     void survey(const patch::Examiner& examiner, patch::SurveySink& sink) override;

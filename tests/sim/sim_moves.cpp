@@ -1,4 +1,5 @@
 // What the simulated machine does for the core: sites, trampolines, moves, hooks, references.
+#include <algorithm>
 #include <utility>
 
 #include "tests/sim/sim_machine.h"
@@ -404,25 +405,25 @@ u64 SimMachine::tasks_to_move() const {
     return has(Defect::completes_early) && to_move_ < 3 ? 0 : to_move_;
 }
 
+// Whoever is born meanwhile is on the side of its creator, which may have been the old one, and moves when it first runs.
 void SimMachine::force_moves() {
     usize left = has(Defect::force_forgets_one) ? 1 : 0;
-    // Somebody may be born meanwhile, on the side of somebody who hasn't been moved yet.
-    for (bool has_moved = true; has_moved;) {
-        has_moved = false;
-        for (u64 id : task_ids()) {
-            if (random_.percent(20)) run_meanwhile();
-            auto found = by_id_.find(id);
-            if (found == by_id_.end() || is_in_place(*found->second)) continue;
-            if (left != 0) {
-                --left;
-                found->second->overlooked = true;
-            }
-            if (found->second->overlooked) continue;
-            force_move(*found->second);
-            has_moved = true;
+    for (u64 id : task_ids()) {
+        if (random_.percent(20)) run_meanwhile();
+        auto found = by_id_.find(id);
+        if (found == by_id_.end() || is_in_place(*found->second)) continue;
+        if (left != 0) {
+            --left;
+            found->second->overlooked = true;
         }
+        if (!found->second->overlooked) force_move(*found->second);
     }
     check_worker();
+}
+
+u64 SimMachine::started_tasks_to_move() const {
+    auto counts = [&](const auto& task) { return !task->newborn && !is_in_place(*task); };
+    return static_cast<u64>(std::count_if(tasks_.begin(), tasks_.end(), counts));
 }
 
 // Wherever it is, its next calls go to where it was moved; but one that has chosen already.

@@ -267,6 +267,16 @@ TEST_F(PatchCanary, TurnsWhenItsShareHasNotMovedByTheDeadline) {
     EXPECT_EQ(events(), "load-started fix\nexpired fix\nheld fix\nturned fix\n");
 }
 
+TEST_F(PatchCanary, KeepsItsDeadlineWhenTheShareHasMovedAndNobodyHasLookedYet) {
+    start_canary({.deadline_ns = kSecond});
+    machine.unmoved.clear();
+    let_pass(2 * kSecond);
+    machine.unmoved = {9};  // born since
+    let_pass(2 * kSecond);
+    EXPECT_EQ(stage("fix"), Stage::appearing);
+    EXPECT_EQ(events(), "load-started fix\ncanary fix\n");
+}
+
 TEST_F(PatchCanary, IsAbortedWithTheReason) {
     hold_canary();
     EXPECT_FALSE(registry->abort_canary("nobody", "p99"));
