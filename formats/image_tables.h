@@ -30,7 +30,7 @@
 namespace graft::formats {
 
 constexpr u32 kImageTablesMagic = 0x42545247;  // "GRTB"
-constexpr u32 kImageTablesVersion = 1;
+constexpr u32 kImageTablesVersion = 2;
 constexpr usize kBuildIdSize = 20;  // SHA-1, as ld's --build-id=sha1
 
 using BuildId = std::array<u8, kBuildIdSize>;
@@ -63,13 +63,14 @@ enum class SymbolType : u8 {
 };
 
 enum SymbolFlags : u8 {
-    kSymbolHasSite = 1 << 0,    // the 5-byte NOP stands at its entry
+    kSymbolHasSite = 1 << 0,    // has a call site: the 5-byte NOP stands at its entry
     kSymbolNoPatch = 1 << 1,    // on the no-patch list
     kSymbolAssembly = 1 << 2,   // not written by the compiler
     kSymbolHasReturn = 1 << 3,  // can be left: some part holds a return instruction or a jump to other code
     kSymbolChild = 1 << 4,      // a part of the function `parent` (f.cold), not a function by itself
     kSymbolAlias = 1 << 5,      // shares its address with another symbol of its type
     kSymbolLocal = 1 << 6,      // not visible outside its translation unit
+    kSymbolInitText = 1 << 7,   // only runs while the image boots: in .init.text
 };
 
 struct ImageSymbol {

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "kernel/boot_patches.h"
+#include "kernel/init_text.h"
 #include "kernel/log.h"
 #include "kernel/power.h"
 #include "kernel/task.h"
@@ -15,6 +16,7 @@ constexpr usize kMainStackSize = 64 * 1024;
 constinit const CommandLine* command_line = nullptr;  // constant after start_application()
 
 void main_task(void*) {
+    release_init_text();
     app_main(*command_line);
     if (command_line->flag("poweroff")) power_off();
 }

@@ -68,6 +68,7 @@ void install_image_call_sites() {
 bool read_pristine_image(VirtAddr address, std::span<std::byte> bytes) {
     AddressRange wanted = AddressRange::of(address, bytes.size());
     if (wanted.end < wanted.begin || !image_range(ImageSection::whole).contains(wanted)) return false;
+    if (image_range(ImageSection::init_text).overlaps(wanted)) return false;
     std::memcpy(bytes.data(), address.as<void>(), bytes.size());
     const arch::CallSite* site = first_site_from(address - (arch::kSiteSize - 1));
     for (; site != sites.data() + sites.size() && site->entry < wanted.end.value; ++site) {

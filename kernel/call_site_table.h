@@ -11,7 +11,8 @@ namespace graft::kernel {
 // Panics when there is no memory or an entry does not hold the NOP. Context: boot, once, after init_code_map().
 void install_image_call_sites();
 
-// Copies image bytes with the NOP at every call site. False when the range isn't in the image. Context: any.
+// Copies image bytes with the NOP at every call site. False when the range isn't in the image, or
+// gone since the boot. Context: any.
 [[nodiscard]] bool read_pristine_image(VirtAddr address, std::span<std::byte> bytes);
 
 // Where a call of the function at `entry` goes now; `entry` itself when it has no site. Context: any.

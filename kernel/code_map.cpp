@@ -33,6 +33,9 @@ struct Region {
 // The links: release in link(), acquire in region_of().
 constinit std::atomic<Region*> regions{nullptr};
 
+// Release in forget_init_text() pairs with acquire in image_text_of().
+constinit std::atomic<bool> has_init_text{true};
+
 // Release in remove_code(), after the region was unlinked, pairs with acquire in code_generation(): who sees the new
 // generation doesn't find the region any more.
 constinit std::atomic<u64> generation{0};
@@ -46,6 +49,17 @@ const Region* region_of(VirtAddr pc) {
         if (region->text.contains(pc)) return region;
     }
     return nullptr;
+}
+
+// The part of the image's code that holds `pc`; empty when none does.
+AddressRange image_text_of(VirtAddr pc) {
+    if (tables->text().contains(pc)) return tables->text();
+    AddressRange init = image_range(ImageSection::init_text);
+    return init.contains(pc) && has_init_text.load(std::memory_order_acquire) ? init : AddressRange{};
+}
+
+bool is_image_text(VirtAddr pc) {
+    return !image_text_of(pc).empty();
 }
 
 arch::FrameTable image_frames() {
@@ -62,7 +76,7 @@ std::optional<arch::FdeView> fde_of(arch::FrameTable table, u32 offset) {
 class KernelCodeMap final : public arch::CodeMap {
 public:
     std::optional<arch::FdeView> find(VirtAddr pc) const override {
-        if (tables->text().contains(pc)) {
+        if (is_image_text(pc)) {
             auto frame = tables->frame_at(pc);
             return frame ? fde_of(image_frames(), frame->fde) : std::nullopt;
         }
@@ -72,7 +86,7 @@ public:
         return entry ? fde_of(region->table, entry->fde_offset) : std::nullopt;
     }
 
-    bool is_text(VirtAddr pc) const override { return tables->text().contains(pc) || region_of(pc); }
+    bool is_text(VirtAddr pc) const override { return is_image_text(pc) || region_of(pc); }
 
     arch::KnownFrame known_frame(VirtAddr pc) const override {
         if (tables->text().contains(pc)) {
@@ -92,8 +106,8 @@ public:
 
     std::span<const std::byte> text_before(VirtAddr pc, usize count) const override {
         VirtAddr last = pc - 1;
-        AddressRange text = tables->text();
-        if (!text.contains(last)) {
+        AddressRange text = image_text_of(last);
+        if (text.empty()) {
             const Region* region = region_of(last);
             if (!region) return {};
             text = region->text;
@@ -171,6 +185,12 @@ const formats::ImageTables& image_tables() {
 
 const arch::CodeMap& code_map() {
     return map;
+}
+
+void forget_init_text() {
+    has_init_text.store(false, std::memory_order_release);
+    generation.fetch_add(1, std::memory_order_release);
+    arch::synchronise_processors();
 }
 
 bool add_patch_code(const patch::PatchCode& code) {

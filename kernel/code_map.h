@@ -24,6 +24,9 @@ void init_code_map();
 [[nodiscard]] const formats::ImageTables& image_tables();
 [[nodiscard]] const arch::CodeMap& code_map();
 
+// The image's code that only ran at boot is no code any more. Returns when nobody looks at it. Context: task.
+void forget_init_text();
+
 // Adds the code of a patch with its unwind table, which has been verified; `code` is borrowed until remove_code().
 // False when there is no memory. Lock: the registry's.
 [[nodiscard]] bool add_patch_code(const patch::PatchCode& code);

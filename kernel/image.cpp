@@ -2,6 +2,7 @@
 
 extern "C" {
 extern const char __image_begin[], __image_end[];
+extern const char __init_text_begin[], __init_text_end[];
 extern const char __text_begin[], __text_end[];
 extern const char __rodata_begin[], __rodata_end[];
 extern const char __data_begin[], __bss_end[];
@@ -17,6 +18,8 @@ AddressRange image_range(ImageSection section) {
     switch (section) {
         case ImageSection::whole:
             return {VirtAddr(__image_begin), VirtAddr(__image_end)};
+        case ImageSection::init_text:
+            return {VirtAddr(__init_text_begin), VirtAddr(__init_text_end)};
         case ImageSection::text:
             return {VirtAddr(__text_begin), VirtAddr(__text_end)};
         case ImageSection::rodata:

@@ -8,7 +8,8 @@
 namespace graft::kernel {
 
 enum class ImageSection : u8 {
-    whole,  // from __image_begin: what offsets in the tables count from
+    whole,      // from __image_begin: what offsets in the tables count from
+    init_text,  // code that only runs while the image boots: gone afterwards (kernel/init_text.h)
     text,
     rodata,
     data,  // .data and .bss

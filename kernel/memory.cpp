@@ -131,6 +131,11 @@ void init_memory(std::span<const arch::PhysRange> usable) {
     make_arena();
 }
 
+void add_pages(PhysAddr begin, u64 size) {
+    SpinGuard<IrqSave> guard(pages_lock);
+    add_range(begin, begin + size);
+}
+
 arch::PageSource& table_pages() {
     return tables;
 }

@@ -20,6 +20,9 @@ namespace graft::kernel {
 // Context: boot processor, once, after arch::init_paging(), before anything below.
 void init_memory(std::span<const arch::PhysRange> usable);
 
+// Memory below that limit that was in use until now, in whole pages, writable in the direct map. Context: any.
+void add_pages(PhysAddr begin, u64 size);
+
 // Where page tables come from after init_memory().
 arch::PageSource& table_pages();
 

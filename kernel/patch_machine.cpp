@@ -8,6 +8,7 @@
 #include "kernel/code_map.h"
 #include "kernel/dead_stack.h"
 #include "kernel/image.h"
+#include "kernel/init_text.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/patch_callbacks.h"
@@ -127,6 +128,10 @@ std::optional<VirtAddr> PatchMachine::find_global(std::string_view name) const {
         return true;
     });
     return found;
+}
+
+bool PatchMachine::is_init_text(VirtAddr address) const {
+    return kernel::is_init_text(address);
 }
 
 bool PatchMachine::read_image(VirtAddr address, std::span<std::byte> bytes) const {

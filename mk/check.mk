@@ -8,7 +8,7 @@ QUIET_IMAGE := exit=debug
 SHELL_SCRIPTS = $(shell find mk tools tests .ci -type f \( -name '*.sh' -o -path '.ci/run' \) | sort)
 IMAGE_CXX_OBJECTS = $(filter %.cpp.o %.c.o,$(KERNEL_OBJECTS) $($(APP_NAME)_OBJECTS))
 
-.PHONY: test check_walls check_headers check_format check_shell check_tidy check_flags check_imagetables check_rows \
+.PHONY: test check_walls check_headers check_format check_shell check_tidy check_flags check_imagetables check_inittext check_rows \
     check_reproducible check_neutral
 
 # SUITES="unit guest" runs only those.
@@ -34,6 +34,8 @@ check_flags: $(IMAGE)
 	@python3 tests/build/flags_test.py $(CXX) $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS) -- $(IMAGE_CXX_OBJECTS)
 check_imagetables: build/tools/imagetables
 	@python3 tests/build/imagetables_test.py $<
+check_inittext: build/tools/inittext
+	@python3 tests/build/inittext_test.py $<
 check_reproducible: build/demo.elf build/graft
 	+@python3 tests/build/reproducible_test.py
 

@@ -50,7 +50,7 @@ IMAGE_FLAGS += -Wno-maybe-uninitialized
 endif
 ASM_FLAGS := -g -fno-pic -fno-pie $(STABLE_FLAGS) -iquote . -Wa,--noexecstack
 LINK_FLAGS := -nostdlib -static -no-pie -z max-page-size=0x1000 -z noexecstack --gc-sections --orphan-handling=error \
-    --fatal-warnings -T linker.ld
+    --fatal-warnings -L mk -T linker.ld
 
 # On the host lines are enough to know where something was.
 HOST_FLAGS := -std=c++23 -O2 -g1 $(WARNINGS) -iquote . -pthread

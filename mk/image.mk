@@ -1,13 +1,14 @@
 # Images. Every image is the kernel (all floors below the application) and one application.
 #
 #   build/image/PATH.o       objects of the repository's sources, shared by all images
-#   build/NAME/              what belongs to one image: link map, first link, tables, objects of a folder outside
+#   build/NAME/              what belongs to one image: link maps, earlier links, tables, objects of a folder outside
 #   build/NAME/baseline/     what it was made of, for `graft build`: sources, objects, commands, image, map
 #   build/NAME.elf           the finished image
 #
-# The link is done twice. The first image has empty tables; imagetables reads it and writes the tables; the second link
-# puts them in, behind everything else, and check-link proves that nothing moved. The build-id is the first link's SHA-1:
-# it is a function of all the content, and known before the tables that carry it.
+# The link is done three times. In the plain image inittext sees what only runs while it boots, which the next links place
+# apart. The first image has empty tables; imagetables reads it and writes the tables; the second link puts them in,
+# behind everything else, and check-link proves that nothing moved. The build-id is the first link's SHA-1: it is a
+# function of all the content, and known before the tables that carry it.
 
 FLOORS := base formats arch patch kernel drivers control boot
 find_sources = $(sort $(shell find -L $(or $(wildcard $1),/dev/null) -name patches -prune -o \( -name '*.cpp' -o -name '*.c' -o -name '*.S' \) -print))
@@ -89,16 +90,21 @@ $1_FLAGS := $(if $(filter /%,$2),-iquote $2 -ffile-prefix-map=$2=app)
 $(if $(filter /%,$2),$(call compile_rules,build/$1/app,$2/,$$($1_FLAGS)))
 $$(call keep_current,$$(KERNEL_OBJECTS) $$($1_OBJECTS),build/$1/objects)
 
-build/$1/first.elf: $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/image/mk/image_tables.S.o linker.ld build/$1/objects
-	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=sha1 $$(filter %.o,$$^) -o $$@
+build/$1/plain.elf: $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/image/mk/image_tables.S.o linker.ld mk/init_text.ld build/$1/objects
+	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=sha1 --strip-debug -Map=build/$1/plain.map $$(filter %.o,$$^) -o $$@
+build/$1/init_text.ld: build/$1/plain.elf build/tools/inittext
+	$$(call run,INIT,$$@)build/tools/inittext list $$< build/$1/plain.map $$@
+build/$1/first.elf: $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/image/mk/image_tables.S.o linker.ld build/$1/init_text.ld build/$1/objects
+	$$(call run,LINK,$$@)$$(LD) -L build/$1 $$(LINK_FLAGS) --build-id=sha1 $$(filter %.o,$$^) -o $$@
 build/$1/tables.bin: build/$1/first.elf build/tools/imagetables
 	$$(call run,TABLES,$$@)build/tools/imagetables write $$< $$@
 build/$1/tables.o: build/$1/tables.bin mk/image_tables.S
 	@$$(CC) -Wa,--noexecstack -DGRAFT_TABLES='"build/$1/tables.bin"' -c mk/image_tables.S -o $$@
 build/$1.elf: build/$1/first.elf build/$1/tables.o mk/record_baseline.py
-	$$(call run,LINK,$$@)$$(LD) $$(LINK_FLAGS) --build-id=0x$$$$(build/tools/imagetables build-id $$<) -Map=build/$1/map \
+	$$(call run,LINK,$$@)$$(LD) -L build/$1 $$(LINK_FLAGS) --build-id=0x$$$$(build/tools/imagetables build-id $$<) -Map=build/$1/map \
 	    $$(KERNEL_OBJECTS) $$($1_OBJECTS) build/$1/tables.o -o build/$1/second.elf
 	@build/tools/imagetables check-link $$< build/$1/second.elf
+	@build/tools/inittext check build/$1/second.elf >/dev/null
 	$$(file >build/$1/commands,$$(call records,$$(KERNEL_SOURCES),build/image)$$(call records,$$(SODIUM_SOURCES),build/image/libsodium,$$(SODIUM_ROOT)/,$$(SODIUM_FLAGS))$$(if $$(filter /%,$2),$$(call records,$$($1_SOURCES),build/$1/app,$2/,$$($1_FLAGS)),$$(call records,$$($1_SOURCES),build/image)))
 	@python3 mk/record_baseline.py build/$1/commands build/$1/baseline build/$1/second.elf build/$1/map $2 $$(SOURCES_DIR) $$(FLOORS)
 	@mv build/$1/second.elf $$@

@@ -60,6 +60,7 @@ RefusalResult<FunctionInfo> fit_old_function(const Machine& machine, const forma
     if (is_canonical && info->position != function.position) {
         return refuse(RefusalCode::wrong_position, function.name, entry, function.position, info->position);
     }
+    if (machine.is_init_text(function.entry)) return refuse(RefusalCode::boot_only, function.name, entry);
     if (function.tag == formats::KlpTag::func) {
         if (info->patchability == Patchability::no_call_site)
             return refuse(RefusalCode::no_call_site, function.name, entry);

@@ -62,7 +62,7 @@ RefusalResult<void> Plan::resolve_global(const Machine& machine, u32 index, std:
         return refuse(RefusalCode::bad_symbol, name, index, binding, elf::kBindGlobal);
     PlannedSymbol& planned = symbols_[index];
     auto address = machine.find_global(name);
-    if (!address) return {};
+    if (!address || machine.is_init_text(*address)) return {};
     if (is_weak) {
         planned.kind = PlannedSymbol::Kind::image;
         planned.address = address->value;
@@ -114,6 +114,7 @@ RefusalResult<void> Plan::resolve_references(const Machine& machine) {
             return refuse(RefusalCode::repeated_reference, name, address, reference->symbol);
         }
         if (!machine.has_symbol(name, reference->address)) return refuse(RefusalCode::unknown_reference, name, address);
+        if (machine.is_init_text(reference->address)) return refuse(RefusalCode::boot_only, name, address);
         planned.kind = PlannedSymbol::Kind::image;
         planned.address = address;
     }

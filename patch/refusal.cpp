@@ -73,6 +73,7 @@ constexpr Wording kWordings[] = {
     GRAFT_WORDING(wrong_position, "the function has another position", address, both),
     GRAFT_WORDING(no_call_site, "the function can't be patched: no call site", address, none),
     GRAFT_WORDING(on_no_patch_list, "the function can't be patched: on the no-patch list", address, none),
+    GRAFT_WORDING(boot_only, "the function only runs while the image boots, and is gone", address, none),
     GRAFT_WORDING(wrong_ranges, "the function has other parts", address, both_hex),
     GRAFT_WORDING(wrong_bytes, "the image has other bytes", address, both_hex),
     GRAFT_WORDING(endless, "the function never returns, so nobody would leave it", address, none),

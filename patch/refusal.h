@@ -74,6 +74,7 @@ enum class RefusalCode : u8 {
     wrong_position,
     no_call_site,           // can't be patched: assembly, or compiled without a site
     on_no_patch_list,       // can't be patched: runs while text is being written
+    boot_only,              // can't be changed, held or referred to: only runs while the image boots, and is gone then
     wrong_ranges,           // the function's parts are others
     wrong_bytes,            // where: address of the first byte that differs
     endless,                // contains no return instruction, so nobody would ever leave it

@@ -80,6 +80,8 @@ def all_suites():
               for name in ("walls", "headers", "format", "shell")]
     suites.append(Suite("imagetables", ["build/tools/imagetables"],
                         "python3 tests/build/imagetables_test.py build/tools/imagetables", "ktap"))
+    suites.append(Suite("inittext", ["build/tools/inittext"],
+                        "python3 tests/build/inittext_test.py build/tools/inittext", "ktap"))
     suites.append(Suite("unit", ["build/unit/all"], "build/unit/all", "gtest", 600))
     suites.append(Suite("differ", [], "make --no-print-directory check_differ", "ktap", 600))
     suites.append(Suite("image", ["build/demo.elf"], "true"))

@@ -8,7 +8,8 @@
 #include "base/assert.h"
 
 extern "C" {
-extern const char __text_begin[], __text_end[];
+extern const char __init_text_begin[];
+extern const char __text_end[];
 extern const char __rodata_begin[], __rodata_end[];
 extern const char __data_begin[], __bss_end[];
 extern const char __graft_tables_begin[], __graft_tables_end[];
@@ -158,13 +159,13 @@ void map_segment(const Segment& segment) {
 // What nobody may write through the direct map: the image's text and constants.
 bool is_protected(PhysAddr page) {
     VirtAddr address(page.value + kImageOffset);
-    return pages_of(__text_begin, __rodata_end).contains(address) ||
+    return pages_of(__init_text_begin, __rodata_end).contains(address) ||
            pages_of(__graft_tables_begin, __graft_tables_end).contains(address);
 }
 
 bool holds_protected(PhysAddr large_page) {
     AddressRange range = AddressRange::of(VirtAddr(large_page.value + kImageOffset), kLargePageSize);
-    return pages_of(__text_begin, __rodata_end).overlaps(range) ||
+    return pages_of(__init_text_begin, __rodata_end).overlaps(range) ||
            pages_of(__graft_tables_begin, __graft_tables_end).overlaps(range);
 }
 
@@ -199,7 +200,7 @@ void init_paging(std::span<const PhysRange> ram, PageSource& source) {
         fill_top_slots(region.begin, region.size());
 
     const Segment segments[] = {
-        {pages_of(__text_begin, __text_end), PageAccess::read_execute},
+        {pages_of(__init_text_begin, __text_end), PageAccess::read_execute},
         {pages_of(__rodata_begin, __rodata_end), PageAccess::read_only},
         {pages_of(__data_begin, __bss_end), PageAccess::read_write},
         {pages_of(__graft_tables_begin, __graft_tables_end), PageAccess::read_only},

@@ -86,7 +86,7 @@ class Case:
         body += "".join(f"    .byte {byte}\n" for byte in tables)
         source.write_text(body, encoding="utf-8")
         subprocess.run([*MACHINE, str(source), "-o", str(code)], check=True)
-        subprocess.run(["ld", "-nostdlib", "-static", "-T", "linker.ld", f"--build-id={build_id}", "-z", "noexecstack", str(code),
+        subprocess.run(["ld", "-nostdlib", "-static", "-L", "mk", "-T", "linker.ld", f"--build-id={build_id}", "-z", "noexecstack", str(code),
                         "-o", str(image)], check=True)
         return image.rename(Path(folder, f"{self.number}-{len(tables)}.elf"))
 

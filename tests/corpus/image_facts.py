@@ -20,6 +20,7 @@ class Function:
     readable: str = ""
     returns: bool = False
     has_site: bool = False
+    is_gone: bool = False  # in .init.text, whose memory is given back when the image has booted
     referrers: set = field(default_factory=set)  # entries of functions whose code names it, in a call or otherwise
     called_only: bool = True                     # never named but by a direct call or jump
     in_data: bool = False                        # a word of data is its address
@@ -68,7 +69,9 @@ def sections(image):
 def read_data(image, functions):
     loaded = sections(image)
     address, text = loaded[".text"]
+    init, init_text = loaded[".init.text"]
     for function in functions.values():
+        function.is_gone = 0 <= function.address - init < len(init_text)
         offset = function.address - address
         function.has_site = 0 <= offset and text[offset:offset + 5] == NOP
     for name in (".rodata", ".data", ".init_array"):
@@ -86,7 +89,7 @@ def read_data(image, functions):
 def read_code(image, functions):
     entries = sorted(functions)
     current, index = None, -1
-    for line in run("objdump", "-d", "-w", "--no-show-raw-insn", "-j", ".text", str(image)).splitlines():
+    for line in run("objdump", "-d", "-w", "--no-show-raw-insn", "-j", ".init.text", "-j", ".text", str(image)).splitlines():
         match = CODE.match(line.strip())
         if not match:
             continue
@@ -127,7 +130,7 @@ def boot_only(functions):
 
 
 def is_boot_only(function, found):
-    if function.in_constructors or function.places[0][0].startswith("boot/"):
+    if function.is_gone or function.in_constructors or function.places[0][0].startswith("boot/"):
         return True
     if function.in_data or not function.called_only or not function.referrers:
         return False

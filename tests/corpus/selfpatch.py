@@ -79,10 +79,10 @@ class Sources:
 
 
 def candidates(functions, sources):
-    """{group: [Trial]} of all functions that have a body in the sources of a group."""
+    """{group: [Trial]} of all functions of the running image that have a body in the sources of a group."""
     found = {group: [] for group in GROUPS}
     for function in functions.values():
-        if function.names[0].startswith(MADE_BY_COMPILER):
+        if function.is_gone or function.names[0].startswith(MADE_BY_COMPILER):
             continue
         for name, (path, line) in zip(function.names, function.places, strict=True):
             group = next((one for one, folder in GROUPS.items() if path.startswith(folder)), None)

@@ -46,6 +46,7 @@ public:
     std::optional<patch::FunctionInfo> info_at(VirtAddr entry) const;
     bool has_symbol(std::string_view name, VirtAddr address) const;
     std::optional<VirtAddr> find_global(std::string_view name) const;
+    bool is_init_text(VirtAddr address) const { return init_text_.contains(address); }
     bool read(VirtAddr address, std::span<std::byte> bytes) const;
 
     // Names of the special functions and objects.
@@ -58,6 +59,7 @@ public:
     static constexpr const char* kWeak = "inline_function";  // a global that patches carry copies of
     static constexpr const char* kObject = "counter";        // a variable
     static constexpr const char* kLocalObject = "hidden";    // a static one
+    static constexpr const char* kBootOnly = "starter";      // only runs at boot
 
 private:
     usize add(std::string name, bool global, bool two_parts);
@@ -73,6 +75,7 @@ private:
     VirtAddr next_;
     AddressRange image_;
     AddressRange patch_room_;
+    AddressRange init_text_;
     patch::BuildId build_id_{};
 };
 

@@ -405,7 +405,8 @@ u64 SimMachine::tasks_to_move() const {
     return has(Defect::completes_early) && to_move_ < 3 ? 0 : to_move_;
 }
 
-// Whoever is born meanwhile is on the side of its creator, which may have been the old one, and moves when it first runs.
+// Whoever is born meanwhile is on the side of its creator, which may have been the old one, and moves when it first
+// runs.
 void SimMachine::force_moves() {
     usize left = has(Defect::force_forgets_one) ? 1 : 0;
     for (u64 id : task_ids()) {

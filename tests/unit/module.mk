@@ -7,7 +7,7 @@ check_flags.tests/unit/arch_stepped_code.cpp := -fno-sanitize=all -O2 -fPIE -mge
 # of before are linked into.
 PAIRS := $(patsubst tests/unit/pairs/%,%,$(wildcard tests/unit/pairs/*.cpp)) sums.S
 PAIR_BASELINE := $(PAIRS:%=build/check/pairs/%.before.o)
-PAIR_LINK = $(LD) $(LINK_FLAGS) --no-gc-sections
+PAIR_LINK = $(LD) -L tests/unit/pairs $(LINK_FLAGS) --no-gc-sections
 pair_compiler = $(if $(filter %.S,$<),$(CC) $(ASM_FLAGS),$(CXX) $(CXX_ONLY_FLAGS) $(IMAGE_FLAGS) $(SITE_FLAGS) $(KERNEL_FLAGS))
 pair_compile = $(call run,CXX,$@)mkdir -p $(@D) && $(pair_compiler) -c $< -o $@
 
@@ -15,7 +15,8 @@ build/check/pairs/%.before.o: tests/unit/pairs/% build/image/flags
 	$(pair_compile)
 build/check/pairs/%.after.o: tests/unit/pairs/% build/image/flags
 	$(pair_compile) -DAFTER
-build/check/pairs/first.elf: $(PAIR_BASELINE) build/image/tests/unit/pairs/start.S.o build/image/mk/image_tables.S.o linker.ld
+build/check/pairs/first.elf: $(PAIR_BASELINE) build/image/tests/unit/pairs/start.S.o build/image/mk/image_tables.S.o linker.ld \
+    tests/unit/pairs/init_text.ld
 	$(call run,LINK,$@)$(PAIR_LINK) --build-id=sha1 $(filter %.o,$^) -o $@
 build/check/pairs/tables.o: build/check/pairs/first.elf build/tools/imagetables mk/image_tables.S
 	$(call run,TABLES,$@)build/tools/imagetables write $< $(@:.o=.bin)

@@ -156,6 +156,14 @@ void add_function_cases(std::vector<Case>& cases) {
                                 [](Function& f, Fixture& at) { take(f, at.image.function(SimImage::kAssembly)); }));
     cases.push_back(on_function(RefusalCode::on_no_patch_list, "writer",
                                 [](Function& f, Fixture& at) { take(f, at.image.function(SimImage::kNoPatch)); }));
+    cases.push_back(on_function(RefusalCode::boot_only, "changed",
+                                [](Function& f, Fixture& at) { take(f, at.image.function(SimImage::kBootOnly)); }));
+    cases.push_back(spoiled(RefusalCode::boot_only, "held", [](PatchBuilder& builder, Fixture& at) {
+        builder.add_hold(at.image.function(SimImage::kBootOnly));
+    }));
+    cases.push_back(spoiled(RefusalCode::boot_only, "referred to", [](PatchBuilder& builder, Fixture& at) {
+        builder.add_reference(SimImage::kBootOnly, at.image.function(SimImage::kBootOnly).entry());
+    }));
     cases.push_back(on_function(RefusalCode::endless, "loop",
                                 [](Function& f, Fixture& at) { take(f, at.image.function(SimImage::kEndless)); }));
     cases.push_back(spoiled(RefusalCode::endless, "held loop", [](PatchBuilder& builder, Fixture& at) {

@@ -122,6 +122,15 @@ TEST(JudgeCode, BootOnlyAloneIsRefused) {
     EXPECT_TRUE(result.patch.empty());
 }
 
+TEST(JudgeCode, WhatIsGoneAfterBootIsNeitherReplacedNorUsed) {
+    Result alone = compared(request_for({"gone"}));
+    expect_refused(alone, "", "boot-only",
+                   "'gone::prepare(int)' only runs while the image boots, and its code is gone");
+    Result used = compared(request_for({"gone_user"}));
+    expect_refused(used, "gone::prepare(int)", "gone-after-boot", "used by 'gone::late()'");
+    EXPECT_TRUE(used.patch.empty());
+}
+
 TEST(JudgeCode, WhatCannotBeReplacedIsRefusedWithItsOwnReason) {
     Result result = compared(request_for({"refused"}));
     expect_refused(result, "refused::permanent()", "no-patch", "it is on the no-patch list");

@@ -53,6 +53,7 @@ const std::vector<TestSymbol> kSymbols = {
     {"counter", 0xc0, 0x08, SymbolType::object, 0},
     {"mixed", 0xd0, 0x08, SymbolType::object, formats::kSymbolLocal},
     {"mixed", 0xe0, 0x08, SymbolType::object, 0},
+    {"starter", 0xf0, 0x08, SymbolType::function, formats::kSymbolInitText | formats::kSymbolHasReturn},
 };
 
 std::vector<std::byte> make_tables() {
@@ -477,6 +478,9 @@ TEST(Pack, RefusesOldFunctionsThatDontFit) {
     expect_refusal(replace("twin"), "twin", "ambiguous");
     expect_refusal(replace("assembly"), "assembly", "no call site");
     expect_refusal(replace("writer"), "writer", "no-patch list");
+    expect_refusal(replace("starter"), "starter", "only runs while the image boots");
+    expect_refusal([](TestObject& test) { test.declare(DeclarationKind::hold_named, "starter", 0, 0, 0); }, "starter",
+                   "only runs while the image boots");
     expect_refusal(replace("cold"), "cold", "only a part of");
     expect_refusal(replace("sizeless"), "sizeless", "no size");
     expect_refusal([](TestObject& test) { test.declare(DeclarationKind::hold_named, "twin", 0, 0, 3); }, "twin",

@@ -143,6 +143,7 @@ PackResult<void> CallGraphReader::read_symbols(Elf* elf) {
             node.entry = symbol.st_value;
             node.size = std::max(node.size, symbol.st_size);
             node.names.emplace_back(name ? name : "");
+            node.weak = node.weak || GELF_ST_BIND(symbol.st_info) == STB_WEAK;
         }
     }
     for (auto& [entry, node] : nodes_) {
@@ -169,6 +170,7 @@ void CallGraphReader::decode_all() {
         for (; node != nodes_.end() && node->first < end; ++node) {
             CodeNode& function = node->second;
             function.start_code = section.is_start();
+            function.init_text = section.name == ".init.text";
             if (at < function.entry) decode(section, at, function.entry, nullptr);
             u64 function_end = std::min(function.entry + function.size, end);
             if (function_end > function.entry) decode(section, function.entry, function_end, &function);

@@ -39,7 +39,9 @@ struct CodeNode {
     bool decoded = true;       // false: its bytes aren't instructions to the end, its calls aren't known
     bool has_return = false;   // holds a return or a jump to another function
     bool address_taken = false;
+    bool weak = false;             // an inline function: the copy that the linker kept
     bool start_code = false;       // of the sections .boot*
+    bool init_text = false;        // of the section .init.text, which is gone after the boot
     bool constructor = false;      // in the list of constructors
     bool called_at_start = false;  // its address is in the start code
     bool live = false;             // may run after the boot

@@ -127,6 +127,11 @@ void Decider::decide_new(ItemPlace place) {
     } else if (change == ItemChange::changed && is_initialiser(item.name)) {
         warn(place, "boot-only",
              fmt::format("the initialisers of {} changed; they ran at boot and don't run again", pair.unit->source));
+    } else if (change == ItemChange::changed && comparison_.image->is_init_text(VirtAddr(decision.entry))) {
+        warn(place, "boot-only",
+             fmt::format("'{}' only runs while the image boots, and its code is gone then: what it has set up stays as "
+                         "it is",
+                         demangled(item.name)));
     } else if (change == ItemChange::changed && decision.entry == 0) {
         if (inlined_in_image(pair, item.name)) return take(place, item, std::move(decision));
         warn(place, "not-in-the-image",

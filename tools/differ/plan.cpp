@@ -115,7 +115,7 @@ void Planner::add_changed(u32 unit) {
         if (!item.is_function() || pair.new_changes[i] != ItemChange::changed || is_initialiser(item.name)) continue;
         u64 entry = comparison_.image_address({unit, i});
         if (entry == 0) continue;  // not in the image: carried if something needs it
-        if (is_never_replaced(item.name)) continue;
+        if (is_never_replaced(item.name) || comparison_.image->is_init_text(VirtAddr(entry))) continue;
         if (item.weak) {
             // Where the image's copy comes from decides what becomes of it.
             auto owner = owning_unit(comparison_, item.name);
@@ -222,6 +222,11 @@ void Planner::follow(ItemPlace place) {
             continue;
         }
         if (meaning->kind == Meaning::Kind::carried) carry(meaning->place, 0, false);
+        if (meaning->kind == Meaning::Kind::image && comparison_.image->is_init_text(VirtAddr(meaning->address)))
+            refuse(place, "gone-after-boot", demangled(target.name),
+                   fmt::format("used by '{}', but only runs while the image boots: its code is gone then",
+                               demangled(item.name)),
+                   "let the patch have a function of its own that does the same");
     }
     // A new guard says "not yet" about an object that the image has had all along.
     std::string guards = guarded(item.name);

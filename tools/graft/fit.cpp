@@ -38,6 +38,7 @@ Outcome<void> check_function(const PatchFile& patch, const tools::Image& image, 
     std::string name = readable_name(std::string(function.name));
     auto old = image.function_at(function.entry);
     if (!old) return unfit(patch, fmt::format("{}: {}", name, old.error().text));
+    if (old->init_text) return unfit(patch, fmt::format("{}: only runs while the image boots, and is gone then", name));
     if (function.tag == formats::KlpTag::func && (!old->has_site || old->no_patch))
         return unfit(patch, fmt::format("{}: the image's function can't be patched", name));
     bool is_same_name = old->name == function.name || image.has_symbol(function.name, function.entry);

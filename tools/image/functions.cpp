@@ -76,6 +76,7 @@ FunctionList::FunctionList(const ElfImage& image) {
 void FunctionList::read_entries(const ElfImage& image) {
     const u64 base = image.bound("__image_begin");
     const AddressRange permanent = image.range("__permanent_begin", "__permanent_end");
+    const AddressRange init_text = image.range("__init_text_begin", "__init_text_end");
     std::vector<const ElfSymbol*> symbols;
     for (const ElfSymbol& symbol : image.symbols())
         if (symbol.type == STT_FUNC) symbols.push_back(&symbol);
@@ -89,6 +90,7 @@ void FunctionList::read_entries(const ElfImage& image) {
         function.names.push_back(symbol->name);
         function.start_code = symbol->address < base;
         function.permanent = permanent.contains(VirtAddr(symbol->address));
+        function.init_text = init_text.contains(VirtAddr(symbol->address));
     }
 }
 
@@ -128,7 +130,8 @@ void FunctionList::read_languages(const ElfImage& image) {
 void FunctionList::read_bytes(const ElfImage& image) {
     for (auto& [entry, function] : functions_) {
         auto first = image.bytes(entry, kSiteNop.size());
-        function.has_site = !function.permanent && !function.start_code && entry % 16 == 0 && !first.empty() &&
+        bool may_have_site = !function.permanent && !function.start_code && !function.init_text && entry % 16 == 0;
+        function.has_site = may_have_site && !first.empty() &&
                             std::equal(first.begin(), first.end(), std::as_bytes(std::span(kSiteNop)).begin());
         if (function.start_code) continue;
         bool leaves = false;

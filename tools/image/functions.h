@@ -20,6 +20,7 @@ struct Function {
     std::vector<std::string> names;  // aliases; the first is the canonical one
     bool start_code = false;         // runs below the image's addresses, before long mode
     bool permanent = false;
+    bool init_text = false;  // only runs while the image boots, and is gone then
     bool has_site = false;
     bool has_return = false;
     bool assembly = false;

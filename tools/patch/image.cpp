@@ -142,6 +142,7 @@ PackResult<ImageFunction> Image::describe(std::string_view name, u32 index) cons
                            .has_site = symbol.has(formats::kSymbolHasSite),
                            .no_patch = symbol.has(formats::kSymbolNoPatch),
                            .has_return = symbol.has(formats::kSymbolHasReturn),
+                           .init_text = symbol.has(formats::kSymbolInitText),
                            .parts = {}};
     GRAFT_CHECK(add_part(function, symbol));
     // Parts belong to the canonical symbol of the address.
@@ -201,6 +202,11 @@ bool Image::has_symbol(std::string_view name, VirtAddr address) const {
         if (tables_->address(tables_->symbol(tables_->name_order(matches.first + i))) == address) return true;
     }
     return false;
+}
+
+bool Image::is_init_text(VirtAddr entry) const {
+    auto index = tables_->function_at_entry(entry);
+    return index && tables_->symbol(*index).has(formats::kSymbolInitText);
 }
 
 Image::Place Image::place_at(VirtAddr address) const {

@@ -21,6 +21,7 @@ struct ImageFunction {
     bool has_site = false;
     bool no_patch = false;
     bool has_return = false;
+    bool init_text = false;  // only runs while the image boots, and is gone then
     struct Part {
         VirtAddr begin;
         std::span<const std::byte> bytes;
@@ -47,7 +48,9 @@ public:
     // The function that begins at `entry`, under its canonical name.
     PackResult<ImageFunction> function_at(VirtAddr entry) const;
     bool has_function_at(VirtAddr entry) const { return tables_->function_at_entry(entry).has_value(); }
-    // May a reference be made by this name and address?
+    // Does a function begin there that only runs while the image boots, and is gone then?
+    bool is_init_text(VirtAddr entry) const;
+    // Is there a symbol of this name at this address?
     bool has_symbol(std::string_view name, VirtAddr address) const;
     // The function or object that holds `address`, and how far behind its first byte that is; an empty name: none.
     struct Place {

@@ -179,6 +179,8 @@ PackResult<void> Packer::check_function(const KlpContents::Function& replaced) {
     if (old.parts.size() > formats::kKlpMaxRanges)
         return pack_error(fmt::format("{}: has {} parts in the image, at most {} are possible", readable(old.name),
                                       old.parts.size(), formats::kKlpMaxRanges));
+    if (old.init_text)
+        return pack_error(fmt::format("{}: only runs while the image boots, and is gone then", readable(old.name)));
     if (replaced.tag == KlpTag::hold) return {};
     if (old.no_patch)
         return pack_error(
@@ -339,6 +341,9 @@ PackResult<void> Packer::find_references() {
         auto position = options_.positions.find(symbol.name);
         VirtAddr address =
             GRAFT_TRY(image_.address_of(symbol.name, position == options_.positions.end() ? 0 : position->second));
+        if (image_.is_init_text(address))
+            return pack_error(fmt::format("{}: {}: only runs while the image boots, and is gone then", object_.path,
+                                          readable(symbol.name)));
         contents_.references.emplace_back(static_cast<u32>(i), address);
     }
     return {};

@@ -21,6 +21,7 @@ constexpr Entry kTests[] = {
     {"heap gives back all", heap_gives_back_all},
     {"heap from many tasks", heap_from_many_tasks},
     {"new and delete", new_and_delete},
+    {"boot code is gone", boot_code_is_gone},
     {"tasks run and join", tasks_run_and_join},
     {"priorities are kept", priorities_are_kept},
     {"equal tasks share a processor", equal_tasks_share_a_processor},

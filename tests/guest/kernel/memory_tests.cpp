@@ -4,6 +4,8 @@
 #include <new>
 
 #include "arch/x86_64/paging.h"
+#include "kernel/code_map.h"
+#include "kernel/image.h"
 #include "kernel/memory.h"
 #include "kernel/stacks.h"
 #include "kernel/task.h"
@@ -108,6 +110,23 @@ const char* stacks_have_guards() {
     std::memset(large->begin.as<void>(), 1, large->size());
     kernel::release_stack(*large);
     KTAP_CHECK(!arch::translate(large->begin));
+    return nullptr;
+}
+
+// Its pages are unmapped and ordinary memory, and nobody takes it for code.
+const char* boot_code_is_gone() {
+    AddressRange text = kernel::image_range(kernel::ImageSection::init_text);
+    KTAP_CHECK(text.size() > 4 * arch::kPageSize);
+    for (VirtAddr page = text.begin; page < text.end; page += arch::kPageSize) {
+        auto mapped = arch::translate(page);
+        KTAP_CHECK(!mapped && mapped.error().failure == arch::PagingFailure::not_mapped);
+        auto memory = arch::translate(arch::direct_map(arch::image_physical(page)));
+        KTAP_CHECK(memory && memory->access == arch::PageAccess::read_write);
+        KTAP_CHECK(!kernel::code_map().is_text(page + 16));
+        KTAP_CHECK(kernel::code_map().text_before(page + 32, 8).empty());
+    }
+    VirtAddr behind = kernel::image_range(kernel::ImageSection::text).begin;
+    KTAP_CHECK(kernel::code_map().is_text(behind));
     return nullptr;
 }
 

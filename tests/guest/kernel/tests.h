@@ -6,6 +6,7 @@ namespace graft::tests {
 const char* heap_gives_back_all();
 const char* heap_from_many_tasks();
 const char* new_and_delete();
+const char* boot_code_is_gone();
 
 const char* tasks_run_and_join();
 const char* priorities_are_kept();
