@@ -159,7 +159,8 @@ void SimMachine::fire_pointer(SimTask& task) {
         return;
     }
     bool between = task.stack.empty() || task.stack.back().at == SimFrame::At::body;
-    if (!between || task.stack.size() >= kDeepest) return;
+    // A newborn has interrupts off until it has asked where it belongs.
+    if (!between || task.newborn || task.stack.size() >= kDeepest) return;
     if (!is_live_text(pointer.target)) return violation("a pointer leads into freed code");
     SimFrame frame;
     frame.at = SimFrame::At::body;
