@@ -57,10 +57,6 @@ void give_back(AddressRange text) {
 
 }  // namespace
 
-bool is_init_text(VirtAddr address) {
-    return image_range(ImageSection::init_text).contains(address);
-}
-
 void release_init_text() {
     AddressRange text = image_range(ImageSection::init_text);
     if (text.empty()) return;

@@ -5,12 +5,7 @@
 // No patch may change it, hold it or refer to it, before it is gone as after.
 #pragma once
 
-#include "base/types.h"
-
 namespace graft::kernel {
-
-// Before and after the release. Context: any.
-[[nodiscard]] bool is_init_text(VirtAddr address);
 
 // Returns when the pages have been given back. Where a task stands in them, or may, they stay, and the log says so.
 // Context: task, once, when the boot processor is on its way to its idle task or past it.

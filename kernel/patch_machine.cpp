@@ -8,7 +8,6 @@
 #include "kernel/code_map.h"
 #include "kernel/dead_stack.h"
 #include "kernel/image.h"
-#include "kernel/init_text.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/patch_callbacks.h"
@@ -130,8 +129,9 @@ std::optional<VirtAddr> PatchMachine::find_global(std::string_view name) const {
     return found;
 }
 
-bool PatchMachine::is_init_text(VirtAddr address) const {
-    return kernel::is_init_text(address);
+bool PatchMachine::is_init_text(VirtAddr entry) const {
+    auto index = image_tables().function_at_entry(entry);
+    return index && image_tables().symbol(*index).has(formats::kSymbolInitText);
 }
 
 bool PatchMachine::read_image(VirtAddr address, std::span<std::byte> bytes) const {

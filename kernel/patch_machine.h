@@ -27,7 +27,7 @@ public:
     std::optional<patch::FunctionInfo> function_at(VirtAddr entry) const override;
     bool has_symbol(std::string_view name, VirtAddr address) const override;
     std::optional<VirtAddr> find_global(std::string_view name) const override;
-    bool is_init_text(VirtAddr address) const override;
+    bool is_init_text(VirtAddr entry) const override;
     bool read_image(VirtAddr address, std::span<std::byte> bytes) const override;
 
     std::span<const formats::TrustedKey> trusted_keys() const override;

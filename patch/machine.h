@@ -290,8 +290,9 @@ public:
     [[nodiscard]] virtual bool has_symbol(std::string_view name, VirtAddr address) const = 0;
     // A global or weak symbol that the image defines under this linkage name.
     [[nodiscard]] virtual std::optional<VirtAddr> find_global(std::string_view name) const = 0;
-    // Code that only runs while the image boots: its memory is given back then, so no patch may know it.
-    [[nodiscard]] virtual bool is_init_text(VirtAddr address) const = 0;
+    // Does a function begin there that only runs while the image boots? Its memory is given back then, so no patch may
+    // know it.
+    [[nodiscard]] virtual bool is_init_text(VirtAddr entry) const = 0;
     // The bytes of the image as the compiler made them where no site is live. False when the range is not in it.
     [[nodiscard]] virtual bool read_image(VirtAddr address, std::span<std::byte> bytes) const = 0;
 

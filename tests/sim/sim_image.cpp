@@ -52,7 +52,7 @@ SimImage::SimImage(usize count) : ordinary_count_(count) {
     add_object(kObject, true);
     add_object(kLocalObject, false);
     add_object(std::string(patch::kHandleSymbol), true);
-    init_text_ = functions_[add(kBootOnly, true, false)].parts[0];
+    init_text_ = functions_[add(kBootOnly, true, false)].entry();
 }
 
 SimImage::~SimImage() {

@@ -46,7 +46,7 @@ public:
     std::optional<patch::FunctionInfo> info_at(VirtAddr entry) const;
     bool has_symbol(std::string_view name, VirtAddr address) const;
     std::optional<VirtAddr> find_global(std::string_view name) const;
-    bool is_init_text(VirtAddr address) const { return init_text_.contains(address); }
+    bool is_init_text(VirtAddr entry) const { return entry == init_text_; }
     bool read(VirtAddr address, std::span<std::byte> bytes) const;
 
     // Names of the special functions and objects.
@@ -75,7 +75,7 @@ private:
     VirtAddr next_;
     AddressRange image_;
     AddressRange patch_room_;
-    AddressRange init_text_;
+    VirtAddr init_text_;
     patch::BuildId build_id_{};
 };
 

@@ -47,7 +47,7 @@ public:
     std::optional<patch::FunctionInfo> function_at(VirtAddr entry) const override { return image_.info_at(entry); }
     bool has_symbol(std::string_view name, VirtAddr address) const override { return image_.has_symbol(name, address); }
     std::optional<VirtAddr> find_global(std::string_view name) const override { return image_.find_global(name); }
-    bool is_init_text(VirtAddr address) const override { return image_.is_init_text(address); }
+    bool is_init_text(VirtAddr entry) const override { return image_.is_init_text(entry); }
     bool read_image(VirtAddr address, std::span<std::byte> bytes) const override { return image_.read(address, bytes); }
     std::span<const formats::TrustedKey> trusted_keys() const override { return keys; }
     bool accepts_unsigned(patch::Source) const override { return unsigned_accepted; }

@@ -52,6 +52,7 @@ constexpr Entry kTests[] = {
     {"patch memory has the right access", patch_memory_has_the_right_access},
     {"released patch addresses stay away", released_patch_addresses_stay_away},
     {"image functions are known", image_functions_are_known},
+    {"boot functions are known", boot_functions_are_known},
     {"image is read without live sites", image_is_read_without_live_sites},
     {"transition hooks who is inside", transition_hooks_who_is_inside},
     {"transition reaches a task that never sleeps", transition_reaches_a_task_that_never_sleeps},

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "arch/x86_64/paging.h"
+#include "kernel/code_map.h"
+#include "kernel/image.h"
 #include "kernel/memory.h"
 #include "tests/guest/kernel/patch_support.h"
 #include "tests/guest/kernel/tests.h"
@@ -98,6 +100,28 @@ const char* image_functions_are_known() {
     KTAP_CHECK(hidden && !machine.find_global(hidden->name));
     auto permanent = machine.function_at(entry_of(&arch::graft_switch_context));
     KTAP_CHECK(permanent && permanent->patchability != patch::Patchability::patchable);
+    return nullptr;
+}
+
+// By their entries: the bounds of the section are places like any other.
+const char* boot_functions_are_known() {
+    patch::MachineGuard guard(machine);
+    const formats::ImageTables& tables = kernel::image_tables();
+    AddressRange text = kernel::image_range(kernel::ImageSection::init_text);
+    u32 found = 0;
+    for (u32 i = 0; i < tables.symbol_count(); ++i) {
+        formats::ImageSymbol symbol = tables.symbol(i);
+        VirtAddr entry = tables.address(symbol);
+        bool is_inside = symbol.type == formats::SymbolType::function && text.contains(entry);
+        KTAP_CHECK(symbol.has(formats::kSymbolInitText) == is_inside);
+        if (!is_inside) continue;
+        ++found;
+        std::array<std::byte, 1> byte{};
+        KTAP_CHECK(machine.is_init_text(entry) && !machine.is_init_text(entry + 1));
+        KTAP_CHECK(!machine.read_image(entry, byte));
+    }
+    KTAP_CHECK(found > 50);
+    KTAP_CHECK(!machine.is_init_text(text.begin) && !machine.is_init_text(text.end));
     return nullptr;
 }
 

@@ -45,6 +45,7 @@ const char* shadow_variables_go_with_heap_objects();
 const char* patch_memory_has_the_right_access();
 const char* released_patch_addresses_stay_away();
 const char* image_functions_are_known();
+const char* boot_functions_are_known();
 const char* image_is_read_without_live_sites();
 const char* transition_hooks_who_is_inside();
 const char* transition_reaches_a_task_that_never_sleeps();
