@@ -147,7 +147,7 @@ TEST(ImageTables, RefusesEachDamage) {
     EXPECT_EQ(error_of({}).reason, Reason::too_short);
     put<u32>(bytes = good, offsetof(ImageTablesHeader, magic), 1);
     EXPECT_EQ(error_of(bytes).reason, Reason::bad_magic);
-    put<u32>(bytes = good, offsetof(ImageTablesHeader, version), 2);
+    put<u32>(bytes = good, offsetof(ImageTablesHeader, version), formats::kImageTablesVersion + 1);
     EXPECT_EQ(error_of(bytes).reason, Reason::bad_version);
     put<u32>(bytes = good, offsetof(ImageTablesHeader, total_size), header.total_size + 1);
     EXPECT_EQ(error_of(bytes).reason, Reason::bad_size);
