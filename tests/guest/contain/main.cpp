@@ -252,7 +252,8 @@ const char* told_though_the_worker_waits() {
         KTAP_CHECK(eventually([&] { return is_blocked(first); }));
         second = Worker(Fault::write);
         KTAP_CHECK(eventually([&] { return is_blocked(second); }));
-        KTAP_CHECK(waits_for_mutex(waiting));
+        // Woken by each, it looks whether it has the lock, and waits on.
+        KTAP_CHECK(eventually([&] { return waits_for_mutex(waiting); }));
     }
     KTAP_CHECK(has_ended(first) && has_ended(second));
     KTAP_CHECK(first.join() == TaskEnd::faulted && second.join() == TaskEnd::faulted);
