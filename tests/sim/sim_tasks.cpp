@@ -252,6 +252,7 @@ void SimMachine::land(SimTask& task, SimFrame& frame, VirtAddr target) {
     auto wrong = model_.judge(task.episode, function, patch, !task.is_chosen);
     if (!wrong.empty()) return violation(wrong + ", task " + std::to_string(task.id));
     frame.at = SimFrame::At::body;
+    frame.chosen = {};  // a drain may have led it elsewhere than it had chosen
     frame.code = is_original ? image_.function(function).entry() : target;
     frame.version = patch;
     frame.pc = some_pc(frame);
