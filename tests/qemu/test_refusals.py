@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Bad input over the wire: each is refused with its reason, and the system is as it was."""
 import tempfile
+import time
 from pathlib import Path
 
 from harness import BUILD, KEY, REFUSED, USAGE, Guest, Tests, check, run_graft
@@ -28,6 +29,14 @@ def state():
     metrics = {name: value for name, value in guest.metrics().items()
                if any(word in name for word in ("heap", "patch", "code", "records"))}
     return guest.graft("ls", "/livepatch").output, metrics
+
+
+def await_standing():
+    """The application's first task ends when it has made the others; until then it holds memory that it gives back."""
+    end = time.monotonic() + 60
+    while any(task["name"] == "main" for task in guest.graft("tasks", "--json").json()):
+        check(time.monotonic() < end, "the application's first task doesn't end")
+        time.sleep(0.1)
 
 
 def write_signed(path, content):
@@ -77,6 +86,7 @@ AS_THEY_ARE = {
     "a changed build-id, as a forger would": (changed(PATCH.index(b"GRPM") + 12, bytes(20)), ["signature is wrong"]),
 }
 
+await_standing()
 for name, (content, words) in AS_THEY_ARE.items():
     tests.add(name)(lambda content=content, words=words: refused(content, words, signed=False))
 
