@@ -57,6 +57,8 @@ graft_measure_entry:
     call graft_measured_enter
     movq %rax, (%rsp)
     restore_scratch
+    // Where r11 lay, a later frame may have a word that it doesn't write: the version would look referred to.
+    movq $0, -SCRATCH_SIZE(%rsp)
     leave_masked
     jmp *%r11
     .cfi_endproc
@@ -77,6 +79,7 @@ graft_measure_return:
     pushfq
     .cfi_adjust_cfa_offset 8
     cli
+    xorl %r11d, %r11d  // may still be the version: it isn't to be saved below a later frame
     save_scratch
     leaq SCRATCH_SIZE + 8(%rsp), %rdi
     call graft_measured_leave

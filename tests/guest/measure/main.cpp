@@ -152,6 +152,26 @@ void test_recursion(Ktap& ktap) {
     ktap.report(kernel::current_task().context.measured.depth == 0, "no record is left");
 }
 
+// A later frame over what a measured call has left would make it look alive to the search for references.
+[[gnu::noinline]] bool leaves_version_behind() {
+    constexpr u64 kReach = 512;  // below this function's frame, more than the way to the version uses
+    arch::InterruptsOff off;
+    sink = leaf(sink);
+    u64 version = reinterpret_cast<u64>(at(&leaf)) + 5;
+    bool found = false;
+    u64 end = arch::read_rsp();
+    for (u64 place = end - kReach; place < end; place += sizeof(u64))
+        found = found || *reinterpret_cast<const volatile u64*>(place) == version;
+    return found;
+}
+
+void test_dead_stack(Ktap& ktap) {
+    Measured measured(at(&leaf));
+    bool found = leaves_version_behind();
+    ktap.report(measured.works() && measured.calls().calls == 1 && !found,
+                "the version that was called isn't left on the stack");
+}
+
 // Figures of one load; the order of the three holds for any timing.
 void test_latency(Ktap& ktap) {
     constexpr u64 kCalls = 2000;
@@ -407,9 +427,10 @@ void test_memory(Ktap& ktap, const kernel::HeapStatistics& before) {
 
 void app_main(const graft::kernel::CommandLine&) {
     using namespace graft;
-    Ktap ktap(20);
+    Ktap ktap(21);
     kernel::HeapStatistics before = kernel::records_statistics();
     test_values(ktap);
+    test_dead_stack(ktap);
     test_recursion(ktap);
     test_latency(ktap);
     test_callers(ktap);
