@@ -64,10 +64,16 @@ def with_white_space(name, text):
     return "\n\n" + "\n".join(lines) + "\n\n"
 
 
+def is_part_of_initialiser(text):
+    """Is it included where values are listed? No declaration can stand there."""
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    return code.lstrip().startswith("{")
+
+
 def with_lines_above(name, text):
     """Declarations behind the last include (outside #if), so that each following line moves by three."""
     lines = text.splitlines()
-    if name.endswith(".S") or name in ASSEMBLED:
+    if name.endswith(".S") or name in ASSEMBLED or is_part_of_initialiser(text):
         return "\n\n\n" + text
     depth, at = 0, 0
     for index, line in enumerate(lines):
