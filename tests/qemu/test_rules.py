@@ -9,8 +9,10 @@ PATCHES = BUILD / "test-rules/patches"
 EVEN, SLOW, LATE, ASIDE = (str(PATCHES / f"{name}.klp") for name in ("even", "slow", "late", "aside"))
 CANARY = ("--canary", "tasks=canary-*")
 ENOUGH = 20_000  # calls: many more than a rule compares from
-# The slow versions take sixteen times as long. What a busy host adds to a call mustn't look like that.
-RULE = "p99>4x"
+SOME = 2000      # more than that, when they are slow
+# The slow versions take several hundred times as long. What a busy host adds to one call in a hundred, when not many more
+# than a thousand have been counted, mustn't look like that: twenty times has been seen.
+RULE = "p99>100x"
 
 tests = Tests()
 guest = Guest("test-rules.elf", "--smp", "2")
@@ -122,7 +124,7 @@ def _():
 @tests.add("without a rule it stays")
 def _():
     guest.graft("load", SLOW, *CANARY)
-    until(lambda: min(calls("slow", "old"), calls("slow", "new")) >= ENOUGH, "calls of both versions")
+    until(lambda: min(calls("slow", "old"), calls("slow", "new")) >= SOME, "calls of both versions")
     found = measured("slow")
     check(int(found["new"]["min_ns"]) > int(found["old"]["min_ns"]), str(found))
     check(guest.patches() == {"slow": "canary"}, str(guest.patches()))

@@ -12,6 +12,7 @@ namespace graft::rules_test {
 // So many rounds of a loop.
 [[gnu::noinline]] u64 spin(u64 rounds);
 inline constexpr u64 kRounds = 300;
+inline constexpr u64 kSlowRounds = 600 * kRounds;
 
 // Is the running task one of those that aren't in the canary's share?
 inline bool is_other_task() {
